@@ -1,0 +1,22 @@
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+int64_t gt_clock_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void gt_clock_wall(char out[GT_WALL_SIZE])
+{
+	struct timespec t;
+	struct tm parts;
+	clock_gettime(CLOCK_REALTIME, &t);
+	gmtime_r(&t.tv_sec, &parts);
+	char seconds[24];
+	strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &parts);
+	snprintf(out, GT_WALL_SIZE, "%s.%03dZ", seconds, (int)(t.tv_nsec / 1000000));
+}

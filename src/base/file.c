@@ -1,0 +1,300 @@
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+gt_code gt_file_read(const char *path, size_t limit, struct gt_buf *out, struct gt_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return gt_fail_errno(err, "cannot open '%s'", path);
+	struct stat st;
+	gt_code rc = GT_OK;
+	if (fstat(fd, &st) != 0) {
+		rc = gt_fail_errno(err, "cannot stat '%s'", path);
+	} else if (!S_ISREG(st.st_mode)) {
+		rc = gt_fail(err, GT_BAD_DATA, "'%s' is not a regular file", path);
+	} else if ((uint64_t)st.st_size > limit) {
+		rc = gt_fail(err, GT_BAD_DATA, "'%s' has %lld bytes, more than the limit of %zu", path,
+		             (long long)st.st_size, limit);
+	}
+	size_t start = out->length;
+	char chunk[65536];
+	while (!rc) {
+		ssize_t n = read(fd, chunk, sizeof chunk);
+		if (n == 0)
+			break;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			rc = gt_fail_errno(err, "cannot read '%s'", path);
+		else if (out->length - start + (size_t)n > limit)
+			rc = gt_fail(err, GT_BAD_DATA, "'%s' grew past the limit of %zu bytes", path, limit);
+		else
+			gt_buf_append(out, chunk, (size_t)n);
+	}
+	close(fd);
+	return rc;
+}
+
+int gt_write_all(int fd, const void *bytes, size_t length)
+{
+	const char *p = bytes;
+	while (length) {
+		ssize_t n = write(fd, p, length);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		p += n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+// A name beside `path` that no test or stage uses: hidden, and ended by ".tmp".
+static char *temporary_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	int folder = slash ? (int)(slash - path) + 1 : 0;
+	return gt_format("%.*s.%s.tmp", folder, path, path + folder);
+}
+
+static int open_temporary(const char *temporary)
+{
+	if (unlink(temporary) != 0 && errno != ENOENT)
+		return -1;
+	return open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+}
+
+gt_code gt_file_write(const char *path, const void *bytes, size_t length, struct gt_err *err)
+{
+	char *temporary = temporary_name(path);
+	gt_code rc = GT_OK;
+	int fd = open_temporary(temporary);
+	if (fd < 0) {
+		rc = gt_fail_errno(err, "cannot create '%s'", path);
+	} else {
+		bool wrote = gt_write_all(fd, bytes, length) == 0;
+		if (!wrote)
+			rc = gt_fail_errno(err, "cannot write '%s'", path);
+		if (close(fd) != 0 && wrote)
+			rc = gt_fail_errno(err, "cannot close '%s'", path);
+		if (!rc && rename(temporary, path) != 0)
+			rc = gt_fail_errno(err, "cannot rename '%s' to its final name", path);
+		if (rc)
+			unlink(temporary);
+	}
+	free(temporary);
+	return rc;
+}
+
+static gt_code copy_bytes(int in, int out, const char *from, const char *to, struct gt_err *err)
+{
+	char chunk[65536];
+	for (;;) {
+		ssize_t n = copy_file_range(in, NULL, out, NULL, 1 << 30, 0);
+		if (n == 0)
+			return GT_OK;
+		if (n < 0)
+			break; // not on this pair of file systems: read and write
+	}
+	for (;;) {
+		ssize_t n = read(in, chunk, sizeof chunk);
+		if (n == 0)
+			return GT_OK;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return gt_fail_errno(err, "cannot read '%s'", from);
+		if (gt_write_all(out, chunk, (size_t)n) != 0)
+			return gt_fail_errno(err, "cannot write '%s'", to);
+	}
+}
+
+gt_code gt_file_copy(const char *from, const char *to, struct gt_err *err)
+{
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	if (in < 0)
+		return gt_fail_errno(err, "cannot open '%s'", from);
+	struct stat st;
+	gt_code rc = GT_OK;
+	if (fstat(in, &st) != 0 || !S_ISREG(st.st_mode))
+		rc = gt_fail(err, GT_BAD_DATA, "'%s' is not a regular file", from);
+	if (!rc) {
+		char *temporary = temporary_name(to);
+		int out = open_temporary(temporary);
+		if (out < 0) {
+			rc = gt_fail_errno(err, "cannot create '%s'", to);
+		} else {
+			rc = copy_bytes(in, out, from, to, err);
+			if (close(out) != 0 && !rc)
+				rc = gt_fail_errno(err, "cannot close '%s'", to);
+			if (!rc && rename(temporary, to) != 0)
+				rc = gt_fail_errno(err, "cannot rename '%s' to its final name", to);
+			if (rc)
+				unlink(temporary);
+		}
+		free(temporary);
+	}
+	close(in);
+	return rc;
+}
+
+bool gt_is_file(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+bool gt_is_folder(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int64_t gt_file_size(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+		return -1;
+	return (int64_t)st.st_size;
+}
+
+gt_code gt_make_folders(const char *path, struct gt_err *err)
+{
+	char *copy = gt_strdup(path);
+	gt_code rc = GT_OK;
+	for (char *p = copy + 1; !rc; p++) {
+		if (*p != '/' && *p != '\0')
+			continue;
+		char saved = *p;
+		*p = '\0';
+		if (mkdir(copy, 0755) != 0 && !gt_is_folder(copy))
+			rc = gt_fail_errno(err, "cannot make folder '%s'", copy);
+		*p = saved;
+		if (!saved)
+			break;
+	}
+	free(copy);
+	return rc;
+}
+
+// Deeper trees than this are nobody's artefacts; the bound keeps descriptors and stack finite.
+#define MAX_TREE_DEPTH 128
+
+static int remove_at(int folder, const char *name, int depth)
+{
+	if (unlinkat(folder, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -1;
+	if (depth == MAX_TREE_DEPTH) {
+		errno = ELOOP;
+		return -1;
+	}
+	int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	fchmod(fd, 0700); // a job may have left a folder that its owner cannot write
+	DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -1;
+	}
+	int result = 0;
+	for (struct dirent *e; result == 0 && (e = readdir(dir));)
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			result = remove_at(dirfd(dir), e->d_name, depth + 1);
+	int saved = errno;
+	closedir(dir);
+	errno = saved;
+	if (result == 0)
+		result = unlinkat(folder, name, AT_REMOVEDIR);
+	return result;
+}
+
+gt_code gt_remove_tree(const char *path, struct gt_err *err)
+{
+	if (remove_at(AT_FDCWD, path, 0) != 0)
+		return gt_fail_errno(err, "cannot remove '%s'", path);
+	return GT_OK;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+gt_code gt_list_folder(const char *path, struct gt_names *out, struct gt_err *err)
+{
+	DIR *dir = opendir(path);
+	if (!dir)
+		return gt_fail_errno(err, "cannot open folder '%s'", path);
+	errno = 0;
+	for (struct dirent *e; (e = readdir(dir)); errno = 0)
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			gt_names_add(out, e->d_name);
+	gt_code rc = errno ? gt_fail_errno(err, "cannot read folder '%s'", path) : GT_OK;
+	closedir(dir);
+	if (out->count)
+		qsort(out->items, out->count, sizeof *out->items, by_bytes);
+	return rc;
+}
+
+void gt_names_add(struct gt_names *names, const char *name)
+{
+	// Doubling at powers of two keeps the struct at two fields.
+	if ((names->count & (names->count - 1)) == 0)
+		names->items = gt_realloc(names->items, names->count ? names->count * 2 : 1,
+		                          sizeof *names->items);
+	names->items[names->count++] = gt_strdup(name);
+}
+
+bool gt_names_contain(const struct gt_names *names, const char *name)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (strcmp(names->items[i], name) == 0)
+			return true;
+	return false;
+}
+
+void gt_names_free(struct gt_names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->items[i]);
+	free(names->items);
+	*names = (struct gt_names){0};
+}
+
+char *gt_path_join(const char *folder, const char *name)
+{
+	if (name[0] == '/' || folder[0] == '\0')
+		return gt_strdup(name);
+	size_t n = strlen(folder);
+	return gt_format(folder[n - 1] == '/' ? "%s%s" : "%s/%s", folder, name);
+}
+
+char *gt_path_absolute(const char *path)
+{
+	char *real = realpath(path, NULL);
+	if (real)
+		return real;
+	char here[PATH_MAX];
+	if (!getcwd(here, sizeof here))
+		strcpy(here, "/");
+	return gt_path_join(here, path);
+}
+
+bool gt_path_is_plain(const char *path)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./+-";
+	return path[strspn(path, plain)] == '\0';
+}

@@ -1,0 +1,110 @@
+#include "base/json.h"
+
+#include "base/file.h"
+#include "base/utf8.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+// No record of ours comes near; a larger file is not one of ours.
+#define MAX_JSON_BYTES ((size_t)1 << 30)
+
+gt_code gt_json_read(const char *path, json_t **out, struct gt_err *err)
+{
+	struct gt_buf text = {0};
+	*out = NULL;
+	gt_code rc = gt_file_read(path, MAX_JSON_BYTES, &text, err);
+	if (!rc) {
+		json_error_t why;
+		*out = json_loadb(gt_buf_text(&text), text.length, JSON_REJECT_DUPLICATES, &why);
+		if (!*out)
+			rc = gt_fail(err, GT_BAD_DATA, "'%s' is not JSON: line %d column %d: %s", path,
+			             why.line, why.column, why.text);
+		else if (!json_is_object(*out)) {
+			rc = gt_fail(err, GT_BAD_DATA, "'%s' does not hold a JSON object", path);
+			json_decref(*out);
+			*out = NULL;
+		}
+	}
+	gt_buf_free(&text);
+	return rc;
+}
+
+gt_code gt_json_write(const char *path, const json_t *value, struct gt_err *err)
+{
+	char *text = json_dumps(value, JSON_INDENT(2));
+	if (!text)
+		return gt_fail(err, GT_INTERNAL, "cannot write '%s' as JSON", path);
+	struct gt_buf b = {0};
+	gt_buf_puts(&b, text);
+	gt_buf_puts(&b, "\n");
+	free(text);
+	gt_code rc = gt_file_write(path, b.data, b.length, err);
+	gt_buf_free(&b);
+	return rc;
+}
+
+gt_code gt_json_string(const json_t *object, const char *key, const char **out, struct gt_err *err)
+{
+	*out = json_string_value(json_object_get(object, key));
+	return *out ? GT_OK : gt_fail(err, GT_BAD_DATA, "member \"%s\" is not a string", key);
+}
+
+gt_code gt_json_integer(const json_t *object, const char *key, int64_t *out, struct gt_err *err)
+{
+	const json_t *value = json_object_get(object, key);
+	if (!json_is_integer(value))
+		return gt_fail(err, GT_BAD_DATA, "member \"%s\" is not an integer", key);
+	*out = json_integer_value(value);
+	return GT_OK;
+}
+
+const char *gt_json_string_or(const json_t *object, const char *key, const char *fallback)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+	return text ? text : fallback;
+}
+
+int64_t gt_json_integer_or(const json_t *object, const char *key, int64_t fallback)
+{
+	const json_t *value = json_object_get(object, key);
+	return json_is_integer(value) ? json_integer_value(value) : fallback;
+}
+
+double gt_json_number_or(const json_t *object, const char *key, double fallback)
+{
+	const json_t *value = json_object_get(object, key);
+	return json_is_number(value) ? json_number_value(value) : fallback;
+}
+
+bool gt_json_bool_or(const json_t *object, const char *key, bool fallback)
+{
+	const json_t *value = json_object_get(object, key);
+	return json_is_boolean(value) ? json_is_true(value) : fallback;
+}
+
+json_t *gt_json_real(double value)
+{
+	if (isnan(value))
+		return json_string("NaN");
+	if (isinf(value))
+		return json_string(value > 0 ? "Infinity" : "-Infinity");
+	return json_real(value);
+}
+
+json_t *gt_json_text(const char *text)
+{
+	json_t *value = json_string(text);
+	if (value)
+		return value;
+	char *clean = gt_utf8_clean(text);
+	value = json_string(clean);
+	free(clean);
+	return value;
+}
+
+void gt_json_set(json_t *object, const char *key, json_t *value)
+{
+	if (!value || json_object_set_new(object, key, value) != 0)
+		abort();
+}

@@ -1,0 +1,71 @@
+// core/result.h - the one result model: a pure fold of the journal, the source of every report.
+#ifndef GT_CORE_RESULT_H
+#define GT_CORE_RESULT_H
+
+#include "base/json.h"
+#include "core/stages.h"
+
+// How a status relates to what was expected of the test.
+enum gt_verdict {
+	GT_VERDICT_NONE,  // the test has no terminal state
+	GT_VERDICT_PASS,  // PASS, as expected
+	GT_VERDICT_XFAIL, // the failure that was expected
+	GT_VERDICT_XPASS, // PASS, but a failure was expected
+	GT_VERDICT_FAIL,  // a failure that was not expected, or another than the expected one
+	GT_VERDICT_COUNT
+};
+const char *gt_verdict_name(enum gt_verdict v); // "NONE", "PASS", "XFAIL", "XPASS", "FAIL"
+
+// Status strings that are not a stage's name.
+#define GT_STATUS_PASS "PASS"
+#define GT_STATUS_NUMERICS "Numerics"
+
+// `expected` is "STATUS" or "STATUS:WHY" (a why of "crash" also fits "crash:SIGSEGV").
+enum gt_verdict gt_verdict_of(const char *expected, const char *status, const char *why);
+
+struct gt_stage_result {
+	bool ran, ok;
+	double seconds;
+};
+
+// Text members are owned, never NULL ("" when absent).
+struct gt_test_result {
+	char *id, *suite, *folder;
+	char *expected, *reason; // "PASS" and "" without an expectation
+	char *status;            // "" until the test has ended
+	char *why;               // "" for PASS, else docs/formats.md "Why"
+	char *stage;             // stage it stopped in; "" for PASS
+	char *message;           // one sentence; "" for PASS
+	bool vacuous;            // an all-zero output would have matched too
+	enum gt_verdict verdict;
+	double seconds;          // sum over its stages
+	struct gt_stage_result stages[GT_STAGE_COUNT];
+};
+
+// Owns everything; zero-initialised is empty.
+struct gt_result {
+	json_t *run;        // the run-start event without "event"; NULL before it
+	struct gt_test_result *tests; // in the order of the journal
+	size_t test_count;
+	bool ended;         // run-end was seen
+	bool complete;      // ... and every test had its terminal state
+	double seconds;     // of the whole run
+	size_t verdicts[GT_VERDICT_COUNT];
+	void *index;        // id -> position; private
+};
+
+// Apply one event. GT_BAD_DATA for an event that cannot follow (unknown test, second end, ...).
+GT_MUST_USE gt_code gt_result_apply(struct gt_result *r, const json_t *event, struct gt_err *err);
+
+// The test called `id`; NULL if there is none. Borrowed, valid until the next apply.
+struct gt_test_result *gt_result_find(const struct gt_result *r, const char *id);
+
+// Fold <folder>/events.jsonl.
+GT_MUST_USE gt_code gt_result_load(const char *folder, struct gt_result *out, struct gt_err *err);
+
+// Content of results.json (docs/schema/results.schema.json). The caller owns it.
+json_t *gt_result_to_json(const struct gt_result *r);
+
+void gt_result_free(struct gt_result *r);
+
+#endif // GT_CORE_RESULT_H

@@ -1,0 +1,34 @@
+// engine/toolchain.h - where the outside tools are, found without running any of them.
+//
+// Order: environment variable, then the project's own virtual environment (its path is built in).
+// GAUNTLET_PYTHON (an interpreter with the wheels), GAUNTLET_IREE_COMPILER and
+// GAUNTLET_ONNXRUNTIME (shared libraries), GAUNTLET_ONNX (folder of the onnx package),
+// GAUNTLET_FRONTEND (folder of our Python package).
+#ifndef GT_ENGINE_TOOLCHAIN_H
+#define GT_ENGINE_TOOLCHAIN_H
+
+#include "base/status.h"
+
+// Owns everything; a member is NULL when the thing was not found. Versions come from the wheels'
+// *.dist-info folder names, "" if there is none.
+struct gt_toolchain {
+	char *python;            // interpreter
+	char *site_packages;
+	char *compiler_library;  // libIREECompiler.so
+	char *compiler_version;
+	char *onnxruntime_library;
+	char *onnxruntime_version;
+	char *onnx_folder;       // of the onnx package
+	char *onnx_version;
+	char *frontend_folder;   // that holds our Python package `gauntlet`
+	char *worker_library;    // libgauntlet_worker.so, which the Python frontend loads
+};
+
+void gt_toolchain_find(struct gt_toolchain *out);
+void gt_toolchain_free(struct gt_toolchain *t);
+
+// What every run needs: NULL members, and folders that IREE's unquoted link command cannot stand,
+// are one sentence that says what to do.
+GT_MUST_USE gt_code gt_toolchain_check(const struct gt_toolchain *t, struct gt_err *err);
+
+#endif // GT_ENGINE_TOOLCHAIN_H

@@ -1,0 +1,44 @@
+// report/report.h - writers of the result model. Each is a pure function of it; one file each.
+//
+// Every writer escapes what it gets: names, messages and reasons are untrusted text.
+#ifndef GT_REPORT_REPORT_H
+#define GT_REPORT_REPORT_H
+
+#include "base/buf.h"
+#include "core/result.h"
+
+// results.json in <folder>, in one step.
+GT_MUST_USE gt_code gt_report_results(const struct gt_result *r, const char *folder,
+                                      struct gt_err *err);
+
+// alt_e2eshark's Markdown at `path` and its JSON beside it with the same stem (".json"); same
+// tables, same schema (docs/formats.md, "Reports of alt_e2eshark").
+GT_MUST_USE gt_code gt_report_markdown(const struct gt_result *r, const char *path,
+                                       struct gt_err *err);
+
+// The closing text of a run for a terminal `width` columns wide: table by stage, slowest tests,
+// differences from the expected statuses, one line of counts, paths of the reports.
+void gt_report_summary(const struct gt_result *r, const char *folder, int width, bool color,
+                       struct gt_buf *out);
+
+// The live view of a run: failures as they come, and on a terminal one progress line below them.
+struct gt_console;
+
+struct gt_console_options {
+	int fd;        // where it writes (1)
+	bool terminal; // may move the cursor
+	bool color;
+	int width;
+	bool verbose;  // also every passing test
+};
+
+struct gt_console *gt_console_new(const struct gt_console_options *options, size_t test_count);
+// Show an event that has been applied to `r` already. Cheap: at most ten writes a second for the
+// progress line, plus one per failure.
+void gt_console_event(struct gt_console *c, const struct gt_result *r, const json_t *event);
+// Call now and then (a timer) so that elapsed time and what runs stay true.
+void gt_console_tick(struct gt_console *c, const struct gt_result *r);
+// Remove the progress line and free.
+void gt_console_delete(struct gt_console *c);
+
+#endif // GT_REPORT_REPORT_H

@@ -1,0 +1,48 @@
+// stage/stage.h - one stage of one test: a function from files to files in the test's own folder.
+//
+// Runs in a job. Sees the case, the options, the folder and one engine; prints only to stderr,
+// which the job captures; reads no clock, no environment.
+#ifndef GT_STAGE_STAGE_H
+#define GT_STAGE_STAGE_H
+
+#include "base/json.h"
+#include "core/case.h"
+#include "core/options.h"
+#include "core/stages.h"
+#include "engine/engine.h"
+
+struct gt_stage_context {
+	const struct gt_case *test;
+	const struct gt_options *options;
+	const char *folder;             // the test's own folder, absolute
+	const struct gt_engine *engine; // of this host; NULL in the plain host
+	struct gt_names written;        // files the stage made, relative to `folder`: fill it
+	json_t *detail;                 // object: what the record should know beyond files: fill it
+	json_t *tool;                   // identity of the engine, borrowed
+};
+
+typedef gt_code gt_stage_function(struct gt_stage_context *context, struct gt_err *err);
+
+gt_stage_function gt_stage_setup;
+gt_stage_function gt_stage_preprocessing;
+gt_stage_function gt_stage_compilation;
+gt_stage_function gt_stage_construct_inputs;
+gt_stage_function gt_stage_native_inference;
+gt_stage_function gt_stage_compiled_inference;
+gt_stage_function gt_stage_postprocessing;
+gt_stage_function gt_stage_comparison;
+
+// The function of a stage; NULL for import_model, which only the Python frontend can do.
+gt_stage_function *gt_stage_code(enum gt_stage_id id);
+
+// Number of data sets a test has: at least 1.
+size_t gt_stage_set_count(const struct gt_case *test);
+
+// Folder of data set `n` below the test's folder, absolute, allocated: the folder itself for set 0,
+// else data_set_<n>.
+char *gt_stage_set_folder(const struct gt_stage_context *context, size_t n);
+
+// Prefix of files of set `n` in `written`: "" or "data_set_<n>/".
+void gt_stage_wrote(struct gt_stage_context *context, size_t set, const struct gt_names *files);
+
+#endif // GT_STAGE_STAGE_H

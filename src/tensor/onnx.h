@@ -1,0 +1,60 @@
+// tensor/onnx.h - what this program reads of ONNX files, by protobuf-c: tensors, and a model's face.
+//
+// Pure but for reading files. Input is untrusted: every count is checked before it is believed.
+#ifndef GT_TENSOR_ONNX_H
+#define GT_TENSOR_ONNX_H
+
+#include "base/file.h"
+#include "tensor/values.h"
+
+// Read one `input_K.pb` / `output_K.pb` as the ONNX runner would for a graph value of this kind.
+//
+// `kind` says which message the file holds (TensorProto, SequenceProto, OptionalProto): the file
+// itself does not. Only GT_KIND_TENSOR is read in this version; others are GT_UNSUPPORTED by name,
+// and so are string tensors. `out` gets the TensorProto's name. Types come from raw_data or the
+// typed fields; 4- and 2-bit types are packed as in gt_dtype_bytes().
+GT_MUST_USE gt_code gt_onnx_read_value(const char *path, enum gt_kind kind, struct gt_value *out,
+                                       struct gt_err *err);
+
+// Write a tensor as TensorProto with raw_data.
+GT_MUST_USE gt_code gt_onnx_write_tensor(const char *path, const char *name,
+                                         const struct gt_tensor *t, struct gt_err *err);
+
+// One dimension of a graph value: a number (>= 0), or a name, or nothing known.
+struct gt_onnx_dim {
+	int64_t value; // -1 when not a number
+	char *name;    // NULL when there is none
+};
+
+struct gt_onnx_port {
+	char *name;
+	enum gt_kind kind;
+	enum gt_dtype type; // of the tensor (or of the elements of a sequence/optional of tensors)
+	bool has_shape;     // false: even the rank is unknown
+	uint32_t rank;
+	struct gt_onnx_dim *dims;
+};
+
+// The face of a model. Owns everything.
+struct gt_onnx_model {
+	char *graph_name;   // "" when the graph has none
+	int64_t opset;      // version of opset_import[0], whatever its domain (as alt_e2eshark judges)
+	int64_t ir_version;
+	size_t node_count;
+	struct gt_onnx_port *inputs; // graph inputs that are not initializers, in order
+	size_t input_count;
+	struct gt_onnx_port *outputs;
+	size_t output_count;
+	struct gt_names external; // "location" of external data, each once, unchecked
+};
+
+// Read the face of a model file (at most 2 GiB, protobuf's own limit). Nested graphs are searched
+// for external data too. GT_BAD_DATA if it is not a model.
+GT_MUST_USE gt_code gt_onnx_read_model(const char *path, struct gt_onnx_model *out,
+                                       struct gt_err *err);
+void gt_onnx_model_free(struct gt_onnx_model *model);
+
+// May a model's external data live at `location`? Relative, no "..", not empty, no NUL.
+bool gt_onnx_location_is_safe(const char *location);
+
+#endif // GT_TENSOR_ONNX_H

@@ -1,0 +1,52 @@
+// worker/host.h - a host: a process that has loaded one engine and forks a job per request.
+//
+// A host does no work itself and has one thread; a job is a supervisor (worker/supervisor.h) and a
+// child. This header is also the interface of libgauntlet_worker.so, which the Python frontend
+// loads, so that fork, limits and frames are written once. docs/processes.md tells the story.
+#ifndef GT_WORKER_HOST_H
+#define GT_WORKER_HOST_H
+
+#include <stdint.h>
+
+// What makes one host different from another. `self` is handed back on every call.
+struct gt_host_ops {
+	void *self;
+	// Serve one request in a forked child: JSON text in, JSON text out (malloc'd; the caller
+	// frees). May be called several times in one child when the job is an instance. Must not
+	// return NULL.
+	char *(*serve)(void *self, const char *request);
+};
+
+// Runner to host, one SOCK_SEQPACKET message each. START carries three descriptors by SCM_RIGHTS:
+// the supervisor's socket, the child's socket, the log file.
+enum gt_order_kind { GT_ORDER_START = 1, GT_ORDER_KILL = 2 };
+
+#define GT_ORDER_MAGIC 0x314F5447u // "GTO1"
+struct gt_order {
+	uint32_t magic;
+	uint32_t kind;
+	uint64_t job;      // number the runner gave it
+	uint32_t instance; // 1: the child serves requests until its socket closes
+	uint32_t reserved;
+};
+
+// Host to runner. HELLO comes once, followed in the same message by JSON text (identity, or
+// {"error": sentence}); FAILED says that a job could not be forked (`value` is errno), LOST that
+// its supervisor ended (`value` is the wait status); it follows every job.
+enum gt_notice_kind { GT_NOTICE_HELLO = 1, GT_NOTICE_FAILED = 2, GT_NOTICE_LOST = 3 };
+
+struct gt_notice {
+	uint32_t magic; // GT_ORDER_MAGIC
+	uint32_t kind;
+	uint64_t job;
+	int64_t value;
+};
+
+// Tell the runner that the host is ready, or why not. 0, or -1 with errno.
+int gt_host_hello(int control, const char *json);
+
+// Serve orders until the runner goes away. Returns the exit code of the host process: 0 when the
+// runner closed the socket, 3 for a fault (a sentence is on stderr).
+int gt_host_serve(int control, const struct gt_host_ops *ops);
+
+#endif // GT_WORKER_HOST_H

@@ -1,0 +1,39 @@
+// worker/supervisor.h - the parent of a job's child: watches it, drains it, kills its whole tree.
+#ifndef GT_WORKER_SUPERVISOR_H
+#define GT_WORKER_SUPERVISOR_H
+
+#include "worker/host.h"
+
+// Kept of what a child prints: the first and the last bytes; the middle is counted and dropped.
+#define GT_LOG_HEAD (256u << 10)
+#define GT_LOG_TAIL (256u << 10)
+
+// Supervisor to runner, once, on the supervisor's socket. A byte from the runner on that socket, or
+// its end, orders the whole tree killed.
+#define GT_REPORT_MAGIC 0x31525447u // "GTR1"
+struct gt_job_report {
+	uint32_t magic;
+	int32_t si_code;     // CLD_EXITED, CLD_KILLED, CLD_DUMPED
+	int32_t si_status;   // exit code or signal
+	uint32_t killed;     // 1: we killed it on the runner's order
+	uint32_t leftovers;  // processes that outlived the child and were killed
+	uint32_t isolated;   // 1: in a PID namespace of its own
+	int64_t user_us, system_us; // CPU time of the child and what it waited for
+	int64_t max_rss_kb;
+	uint64_t output_bytes;  // written by the child, kept or not
+	uint64_t dropped_bytes;
+};
+
+// The five descriptors of one job. All are closed by gt_supervise().
+struct gt_job_fds {
+	int report; // to the runner
+	int child;  // the child's own socket, for frames
+	int log;    // file that receives the child's output
+	int alive;  // read end of a pipe whose only writer is the host
+};
+
+// Be the supervisor: fork the child, have it serve, see it end, report. Never returns.
+_Noreturn void gt_supervise(const struct gt_job_fds *fds, int instance, int isolated,
+                            const struct gt_host_ops *ops);
+
+#endif // GT_WORKER_SUPERVISOR_H

@@ -1,0 +1,1 @@
+# gt_unit_test(<module> <layers it needs>...)
