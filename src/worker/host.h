@@ -6,7 +6,11 @@
 #ifndef GT_WORKER_HOST_H
 #define GT_WORKER_HOST_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#define GT_EXPORT __attribute__((visibility("default")))
 
 // What makes one host different from another. `self` is handed back on every call.
 struct gt_host_ops {
@@ -17,8 +21,9 @@ struct gt_host_ops {
 	char *(*serve)(void *self, const char *request);
 };
 
-// Runner to host, one SOCK_SEQPACKET message each. START carries three descriptors by SCM_RIGHTS:
-// the supervisor's socket, the child's socket, the log file.
+// Runner to host, one SOCK_SEQPACKET message each. START carries GT_ORDER_FDS descriptors by
+// SCM_RIGHTS: the supervisor's socket, the child's socket, the log file, the working folder.
+#define GT_ORDER_FDS 4
 enum gt_order_kind { GT_ORDER_START = 1, GT_ORDER_KILL = 2 };
 
 #define GT_ORDER_MAGIC 0x314F5447u // "GTO1"
@@ -43,10 +48,13 @@ struct gt_notice {
 };
 
 // Tell the runner that the host is ready, or why not. 0, or -1 with errno.
-int gt_host_hello(int control, const char *json);
+GT_EXPORT int gt_host_hello(int control, const char *json);
 
 // Serve orders until the runner goes away. Returns the exit code of the host process: 0 when the
 // runner closed the socket, 3 for a fault (a sentence is on stderr).
-int gt_host_serve(int control, const struct gt_host_ops *ops);
+GT_EXPORT int gt_host_serve(int control, const struct gt_host_ops *ops);
+
+// gt_hash_bytes() for the Python side: `out` has room for 33 bytes.
+GT_EXPORT void gt_worker_hash(const void *bytes, size_t length, char *out);
 
 #endif // GT_WORKER_HOST_H

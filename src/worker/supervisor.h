@@ -4,6 +4,8 @@
 
 #include "worker/host.h"
 
+#include "base/status.h"
+
 // Kept of what a child prints: the first and the last bytes; the middle is counted and dropped.
 #define GT_LOG_HEAD (256u << 10)
 #define GT_LOG_TAIL (256u << 10)
@@ -13,8 +15,8 @@
 #define GT_REPORT_MAGIC 0x31525447u // "GTR1"
 struct gt_job_report {
 	uint32_t magic;
-	int32_t si_code;     // CLD_EXITED, CLD_KILLED, CLD_DUMPED
-	int32_t si_status;   // exit code or signal
+	int32_t exit_code;   // of the child, if it exited; else -1
+	int32_t signal;      // that ended the child; else 0
 	uint32_t killed;     // 1: we killed it on the runner's order
 	uint32_t leftovers;  // processes that outlived the child and were killed
 	uint32_t isolated;   // 1: in a PID namespace of its own
@@ -24,16 +26,17 @@ struct gt_job_report {
 	uint64_t dropped_bytes;
 };
 
-// The five descriptors of one job. All are closed by gt_supervise().
+// The descriptors of one job, owned by the supervisor.
 struct gt_job_fds {
 	int report; // to the runner
 	int child;  // the child's own socket, for frames
 	int log;    // file that receives the child's output
+	int folder; // the child's working folder: TMPDIR and HOME
 	int alive;  // read end of a pipe whose only writer is the host
 };
 
 // Be the supervisor: fork the child, have it serve, see it end, report. Never returns.
-_Noreturn void gt_supervise(const struct gt_job_fds *fds, int instance, int isolated,
+_Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool isolated,
                             const struct gt_host_ops *ops);
 
 #endif // GT_WORKER_SUPERVISOR_H

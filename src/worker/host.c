@@ -1,0 +1,214 @@
+#include "worker/host.h"
+
+#include "base/hash.h"
+#include "worker/isolation.h"
+#include "worker/supervisor.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Exit code of a host that found a fault of its own.
+#define HOST_FAULT 3
+
+struct running {
+	uint64_t job;
+	pid_t pid;
+};
+
+struct host {
+	int control;
+	int signals;
+	int alive[2]; // the write end closes with this process, whatever ends it
+	struct gt_isolation isolation;
+	const struct gt_host_ops *ops;
+	struct running *running;
+	size_t running_count;
+};
+
+void gt_worker_hash(const void *bytes, size_t length, char *out)
+{
+	gt_hash_bytes(bytes, length, out);
+}
+
+int gt_host_hello(int control, const char *json)
+{
+	size_t length = strlen(json);
+	struct gt_notice notice = {.magic = GT_ORDER_MAGIC, .kind = GT_NOTICE_HELLO};
+	struct iovec parts[2] = {
+		{.iov_base = &notice, .iov_len = sizeof notice},
+		{.iov_base = (void *)(uintptr_t)json, .iov_len = length},
+	};
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+	return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+static void notify(const struct host *h, enum gt_notice_kind kind, uint64_t job, int64_t value)
+{
+	struct gt_notice notice = {
+		.magic = GT_ORDER_MAGIC, .kind = kind, .job = job, .value = value};
+	(void)!send(h->control, &notice, sizeof notice, MSG_NOSIGNAL);
+}
+
+// Forking with a second thread leaves the child with locks that nobody will ever release.
+static int thread_count(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	if (!tasks)
+		return 1; // no /proc: nothing to go by
+	int n = 0;
+	for (struct dirent *e; (e = readdir(tasks));)
+		n += e->d_name[0] != '.';
+	closedir(tasks);
+	return n;
+}
+
+static void start_job(struct host *h, const struct gt_order *order, const int fds[GT_ORDER_FDS])
+{
+	if (thread_count() != 1) {
+		notify(h, GT_NOTICE_FAILED, order->job, EDEADLK);
+		return;
+	}
+	struct gt_job_fds job = {.report = fds[0], .child = fds[1], .log = fds[2],
+	                         .folder = fds[3], .alive = h->alive[0]};
+	pid_t pid = gt_isolation_fork(&h->isolation);
+	if (pid < 0) {
+		notify(h, GT_NOTICE_FAILED, order->job, errno);
+		return;
+	}
+	if (pid == 0) {
+		close(h->alive[1]);
+		close(h->control);
+		gt_supervise(&job, order->instance != 0, h->isolation.kind != GT_ISOLATION_NONE, h->ops);
+	}
+	h->running = realloc(h->running, (h->running_count + 1) * sizeof *h->running);
+	if (!h->running)
+		abort();
+	h->running[h->running_count++] = (struct running){.job = order->job, .pid = pid};
+}
+
+static void kill_job(const struct host *h, uint64_t job)
+{
+	for (size_t i = 0; i < h->running_count; i++)
+		if (h->running[i].job == job)
+			kill(h->running[i].pid, SIGKILL);
+}
+
+static void reap_supervisors(struct host *h)
+{
+	struct signalfd_siginfo info;
+	while (read(h->signals, &info, sizeof info) > 0)
+		continue;
+	int status;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		for (size_t i = 0; i < h->running_count; i++) {
+			if (h->running[i].pid != pid)
+				continue;
+			notify(h, GT_NOTICE_LOST, h->running[i].job, status);
+			h->running[i] = h->running[--h->running_count];
+			break;
+		}
+	}
+}
+
+// Take the descriptors of a message; returns how many there were.
+static int take_fds(struct msghdr *message, int fds[GT_ORDER_FDS])
+{
+	int count = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		int n = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		for (int i = 0; i < n && count < GT_ORDER_FDS; i++)
+			memcpy(&fds[count++], CMSG_DATA(c) + (size_t)i * sizeof(int), sizeof(int));
+	}
+	return count;
+}
+
+// Handle one order. Returns false at the end of the conversation.
+static bool take_order(struct host *h, int *exit_code)
+{
+	struct gt_order order = {0};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * GT_ORDER_FDS)];
+	} control = {0};
+	struct iovec part = {.iov_base = &order, .iov_len = sizeof order};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
+	                         .msg_controllen = sizeof control};
+	ssize_t n = recvmsg(h->control, &message, MSG_CMSG_CLOEXEC);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return true;
+	if (n <= 0)
+		return false;
+	int fds[GT_ORDER_FDS];
+	int count = take_fds(&message, fds);
+	bool good = n == sizeof order && order.magic == GT_ORDER_MAGIC;
+	if (good && order.kind == GT_ORDER_START && count == GT_ORDER_FDS)
+		start_job(h, &order, fds);
+	else if (good && order.kind == GT_ORDER_KILL)
+		kill_job(h, order.job);
+	else
+		good = false;
+	for (int i = 0; i < count; i++)
+		close(fds[i]);
+	if (!good) {
+		fprintf(stderr, "gauntlet host: %zd bytes arrived that are no order\n", n);
+		*exit_code = HOST_FAULT;
+	}
+	return good;
+}
+
+static bool prepare(struct host *h)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	struct rlimit no_cores = {0, 0};
+	setrlimit(RLIMIT_CORE, &no_cores);
+	sigset_t mine;
+	sigemptyset(&mine);
+	sigaddset(&mine, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &mine, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	// A terminal's Ctrl-C goes to the runner, which decides what becomes of the jobs.
+	signal(SIGINT, SIG_IGN);
+	h->signals = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
+	fcntl(h->control, F_SETFD, FD_CLOEXEC);
+	return h->signals >= 0 && pipe2(h->alive, O_CLOEXEC) == 0;
+}
+
+int gt_host_serve(int control, const struct gt_host_ops *ops)
+{
+	struct host h = {.control = control, .ops = ops};
+	if (!prepare(&h)) {
+		fprintf(stderr, "gauntlet host: cannot start: %s\n", strerror(errno));
+		return HOST_FAULT;
+	}
+	gt_isolation_probe(&h.isolation);
+	int exit_code = 0;
+	struct pollfd on[] = {
+		{.fd = h.control, .events = POLLIN},
+		{.fd = h.signals, .events = POLLIN},
+	};
+	for (bool more = true; more;) {
+		if (poll(on, GT_COUNTOF(on), -1) < 0 && errno != EINTR)
+			break;
+		if (on[1].revents)
+			reap_supervisors(&h);
+		if (on[0].revents)
+			more = take_order(&h, &exit_code);
+	}
+	free(h.running);
+	return exit_code;
+}

@@ -1,0 +1,267 @@
+#include "worker/supervisor.h"
+
+#include "base/clock.h"
+#include "worker/capture.h"
+#include "worker/frame.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Exit codes of a child that could not even serve; the runner sees no frame and says so.
+enum { CHILD_NO_REQUEST = 120, CHILD_NO_REPLY = 121, CHILD_NO_FOLDER = 122 };
+
+// How long output may still arrive after the whole tree is dead.
+#define DRAIN_NS 100000000
+
+struct supervisor {
+	struct gt_job_fds fds;
+	bool isolated;
+	pid_t child;
+	int signals;
+	int output;
+	struct gt_capture capture;
+	struct gt_job_report report;
+	bool ended;
+};
+
+static void reset_signals(void)
+{
+	struct sigaction standard = {.sa_handler = SIG_DFL};
+	for (int s = 1; s < NSIG; s++)
+		sigaction(s, &standard, NULL);
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+// The child's whole world is its folder: it may write there, and nothing of the user's is there.
+static void enter_folder(int folder)
+{
+	char here[PATH_MAX];
+	if (fchdir(folder) != 0 || !getcwd(here, sizeof here))
+		_exit(CHILD_NO_FOLDER);
+	setenv("TMPDIR", here, 1);
+	setenv("HOME", here, 1);
+}
+
+static _Noreturn void serve(const struct gt_job_fds *fds, bool instance,
+                            const struct gt_host_ops *ops)
+{
+	do {
+		char *request;
+		gt_code rc = gt_frame_receive(fds->child, &request, NULL);
+		if (rc == GT_NOT_FOUND && instance)
+			break; // the runner has no further stage for this instance
+		if (rc)
+			_exit(CHILD_NO_REQUEST);
+		char *reply = ops->serve(ops->self, request);
+		fflush(NULL);
+		if (gt_frame_send(fds->child, reply, strlen(reply), NULL))
+			_exit(CHILD_NO_REPLY);
+		free(reply);
+		free(request);
+	} while (instance);
+	_exit(0);
+}
+
+static _Noreturn void be_child(const struct gt_job_fds *fds, int output, pid_t supervisor,
+                               bool instance, const struct gt_host_ops *ops)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != supervisor)
+		_exit(CHILD_NO_REQUEST);
+	setpgid(0, 0);
+	reset_signals();
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	dup2(null, 0);
+	dup2(output, 1);
+	dup2(output, 2);
+	enter_folder(fds->folder);
+	// Everything the child may hold: standard streams and its own socket. The rest would let a
+	// stray library write into the runner's conversation or keep a pipe open.
+	int child = fds->child;
+	if (child != 3)
+		child = dup3(child, 3, O_CLOEXEC);
+	close_range(4, ~0u, 0);
+	struct gt_job_fds own = {.child = child};
+	serve(&own, instance, ops);
+}
+
+static void kill_tree(const struct supervisor *s)
+{
+	if (s->isolated) {
+		kill(-1, SIGKILL); // pid 1 of this namespace spares itself
+		return;
+	}
+	if (!s->ended)
+		kill(-s->child, SIGKILL);
+	// Orphans come to us, the subreaper; each round may bring the next generation.
+	char path[64], pids[4096];
+	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	ssize_t n = read(fd, pids, sizeof pids - 1);
+	close(fd);
+	pids[n > 0 ? n : 0] = '\0';
+	char *rest = pids;
+	for (char *p; (p = strtok_r(rest, " ", &rest));)
+		kill((pid_t)atol(p), SIGKILL);
+}
+
+static void note_end(struct supervisor *s, int status, const struct rusage *use)
+{
+	s->ended = true;
+	s->report.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	s->report.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	s->report.user_us = use->ru_utime.tv_sec * 1000000 + use->ru_utime.tv_usec;
+	s->report.system_us = use->ru_stime.tv_sec * 1000000 + use->ru_stime.tv_usec;
+	s->report.max_rss_kb = use->ru_maxrss;
+}
+
+// Reap whoever has ended. Returns the number of processes other than the child.
+static uint32_t reap(struct supervisor *s, int flags)
+{
+	uint32_t others = 0;
+	for (;;) {
+		int status;
+		struct rusage use;
+		pid_t pid = wait4(-1, &status, flags, &use);
+		if (pid < 0 && errno == EINTR)
+			continue;
+		if (pid <= 0)
+			return others;
+		if (pid == s->child)
+			note_end(s, status, &use);
+		else
+			others++;
+	}
+}
+
+static bool drain(struct supervisor *s)
+{
+	static char chunk[65536];
+	ssize_t n = read(s->output, chunk, sizeof chunk);
+	if (n > 0)
+		gt_capture_add(&s->capture, chunk, (size_t)n);
+	return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+static void watch(struct supervisor *s)
+{
+	struct pollfd on[] = {
+		{.fd = s->signals, .events = POLLIN},
+		{.fd = s->output, .events = POLLIN},
+		{.fd = s->fds.report, .events = POLLIN},
+		{.fd = s->fds.alive, .events = POLLIN},
+	};
+	while (!s->ended) {
+		if (poll(on, GT_COUNTOF(on), -1) < 0 && errno != EINTR)
+			_exit(1);
+		if (on[0].revents) {
+			struct signalfd_siginfo info;
+			while (read(s->signals, &info, sizeof info) > 0)
+				if (info.ssi_signo == SIGTERM)
+					kill_tree(s);
+			reap(s, WNOHANG);
+		}
+		if (on[1].revents && !drain(s))
+			on[1].fd = -1; // the child closed its output; it may still run
+		if (on[2].revents) {
+			s->report.killed = 1;
+			on[2].fd = -1;
+			kill_tree(s);
+		}
+		if (on[3].revents) {
+			kill_tree(s); // the host is gone: nobody will read a report
+			reap(s, 0);
+			_exit(1);
+		}
+	}
+}
+
+static void kill_leftovers(struct supervisor *s)
+{
+	for (;;) {
+		kill_tree(s);
+		int status;
+		struct rusage use;
+		pid_t pid = wait4(-1, &status, 0, &use);
+		if (pid < 0 && errno != EINTR)
+			return;
+		if (pid > 0)
+			s->report.leftovers++;
+	}
+}
+
+static void drain_rest(struct supervisor *s)
+{
+	int64_t until = gt_clock_ns() + DRAIN_NS;
+	struct pollfd on = {.fd = s->output, .events = POLLIN};
+	for (int64_t left; (left = until - gt_clock_ns()) > 0;) {
+		if (poll(&on, 1, (int)(left / 1000000) + 1) <= 0 || !drain(s))
+			return;
+	}
+}
+
+static int own_signals(void)
+{
+	sigset_t mine;
+	sigemptyset(&mine);
+	sigaddset(&mine, SIGCHLD);
+	sigaddset(&mine, SIGTERM);
+	sigprocmask(SIG_SETMASK, &mine, NULL);
+	return signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+_Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool isolated,
+                            const struct gt_host_ops *ops)
+{
+	// Pid 1's death kills its namespace; without one, SIGTERM leaves us time to kill the tree.
+	prctl(PR_SET_PDEATHSIG, isolated ? SIGKILL : SIGTERM);
+	struct pollfd host = {.fd = fds->alive};
+	if (poll(&host, 1, 0) > 0)
+		_exit(1);
+	if (!isolated)
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+
+	struct supervisor s = {.fds = *fds, .isolated = isolated, .signals = own_signals()};
+	s.report.magic = GT_REPORT_MAGIC;
+	s.report.isolated = isolated;
+	s.capture = (struct gt_capture){
+		.log = fds->log, .head_max = GT_LOG_HEAD, .tail_max = GT_LOG_TAIL};
+	int output[2];
+	if (s.signals < 0 || pipe2(output, O_CLOEXEC) != 0)
+		_exit(1);
+	pid_t self = getpid();
+	s.child = fork();
+	if (s.child < 0)
+		_exit(1);
+	if (s.child == 0)
+		be_child(fds, output[1], self, instance, ops);
+	close(output[1]);
+	close(fds->child);
+	close(fds->folder);
+	s.output = output[0];
+	fcntl(s.output, F_SETFL, O_NONBLOCK);
+
+	watch(&s);
+	kill_leftovers(&s);
+	drain_rest(&s);
+	s.report.output_bytes = s.capture.total;
+	s.report.dropped_bytes = gt_capture_end(&s.capture);
+	(void)!send(fds->report, &s.report, sizeof s.report, MSG_NOSIGNAL);
+	_exit(0);
+}
