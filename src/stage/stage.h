@@ -18,7 +18,6 @@ struct gt_stage_context {
 	const struct gt_engine *engine; // of this host; NULL in the plain host
 	struct gt_names written;        // files the stage made, relative to `folder`: fill it
 	json_t *detail;                 // object: what the record should know beyond files: fill it
-	json_t *tool;                   // identity of the engine, borrowed
 };
 
 typedef gt_code gt_stage_function(struct gt_stage_context *context, struct gt_err *err);
@@ -35,14 +34,11 @@ gt_stage_function gt_stage_comparison;
 // The function of a stage; NULL for import_model, which only the Python frontend can do.
 gt_stage_function *gt_stage_code(enum gt_stage_id id);
 
-// Number of data sets a test has: at least 1.
-size_t gt_stage_set_count(const struct gt_case *test);
-
-// Folder of data set `n` below the test's folder, absolute, allocated: the folder itself for set 0,
-// else data_set_<n>.
-char *gt_stage_set_folder(const struct gt_stage_context *context, size_t n);
-
-// Prefix of files of set `n` in `written`: "" or "data_set_<n>/".
+// Several data sets of one test: set 0 lies in the test's folder, set N in data_set_N/ below it.
+size_t gt_stage_set_count(const struct gt_case *test); // at least 1
+// The folder of a set, absolute, allocated.
+char *gt_stage_set_folder(const struct gt_stage_context *context, size_t set);
+// Note files written to the folder of a set.
 void gt_stage_wrote(struct gt_stage_context *context, size_t set, const struct gt_names *files);
 
 #endif // GT_STAGE_STAGE_H

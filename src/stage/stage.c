@@ -1,0 +1,40 @@
+#include "stage/stage.h"
+
+#include <stdlib.h>
+
+gt_stage_function *gt_stage_code(enum gt_stage_id id)
+{
+	static gt_stage_function *const code[GT_STAGE_COUNT] = {
+		[GT_SETUP] = gt_stage_setup,
+		[GT_PREPROCESSING] = gt_stage_preprocessing,
+		[GT_COMPILATION] = gt_stage_compilation,
+		[GT_CONSTRUCT_INPUTS] = gt_stage_construct_inputs,
+		[GT_NATIVE_INFERENCE] = gt_stage_native_inference,
+		[GT_COMPILED_INFERENCE] = gt_stage_compiled_inference,
+		[GT_POSTPROCESSING] = gt_stage_postprocessing,
+		[GT_COMPARISON] = gt_stage_comparison,
+	};
+	return code[id];
+}
+
+size_t gt_stage_set_count(const struct gt_case *test)
+{
+	return test->sets.count ? test->sets.count : 1;
+}
+
+char *gt_stage_set_folder(const struct gt_stage_context *context, size_t set)
+{
+	if (set == 0)
+		return gt_strdup(context->folder);
+	return gt_format("%s/data_set_%zu", context->folder, set);
+}
+
+void gt_stage_wrote(struct gt_stage_context *context, size_t set, const struct gt_names *files)
+{
+	for (size_t i = 0; i < files->count; i++) {
+		char *name = set == 0 ? gt_strdup(files->items[i])
+		                      : gt_format("data_set_%zu/%s", set, files->items[i]);
+		gt_names_add(&context->written, name);
+		free(name);
+	}
+}
