@@ -1,0 +1,541 @@
+#include "core/result.h"
+
+#include "base/file.h"
+#include "core/event.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const verdict_names[GT_VERDICT_COUNT] = {
+	[GT_VERDICT_NONE] = "NONE",   [GT_VERDICT_PASS] = "PASS", [GT_VERDICT_XFAIL] = "XFAIL",
+	[GT_VERDICT_XPASS] = "XPASS", [GT_VERDICT_FAIL] = "FAIL",
+};
+
+#define WHY_PARTIAL "partial"
+
+// What the fold must remember of a test and no report needs.
+struct progress {
+	bool running[GT_STAGE_COUNT];
+	int64_t attempt[GT_STAGE_COUNT]; // of its last start; 0 before the first
+};
+
+struct fold {
+	json_t *positions; // id -> place in `tests`
+	struct progress *progress; // beside `tests`
+	size_t capacity;   // of both
+	size_t finished;   // tests with a terminal state
+	bool staged;       // a stage has started: no further tests may come
+};
+
+const char *gt_verdict_name(enum gt_verdict v)
+{
+	return (size_t)v < GT_VERDICT_COUNT ? verdict_names[v] : "NONE";
+}
+
+// The stage whose failure is called `status`; GT_STAGE_COUNT if there is none.
+static enum gt_stage_id stage_of_status(const char *status, size_t length)
+{
+	for (int i = 0; i < GT_STAGE_COUNT; i++) {
+		const char *failed = gt_stage((enum gt_stage_id)i)->failed;
+		if (strlen(failed) == length && memcmp(failed, status, length) == 0)
+			return (enum gt_stage_id)i;
+	}
+	bool numerics = length == strlen(GT_STATUS_NUMERICS) &&
+	                memcmp(status, GT_STATUS_NUMERICS, length) == 0;
+	return numerics ? GT_COMPARISON : GT_STAGE_COUNT;
+}
+
+static bool is_pass(const char *status, size_t length)
+{
+	return length == strlen(GT_STATUS_PASS) && memcmp(status, GT_STATUS_PASS, length) == 0;
+}
+
+// True if `why` is `expected`, or says more of it: "crash:SIGSEGV" of "crash".
+static bool why_fits(const char *expected, const char *why)
+{
+	size_t n = strlen(expected);
+	return strncmp(expected, why, n) == 0 && (why[n] == '\0' || why[n] == ':');
+}
+
+enum gt_verdict gt_verdict_of(const char *expected, const char *status, const char *why)
+{
+	if (!*status)
+		return GT_VERDICT_NONE;
+	size_t wanted = strcspn(expected, ":");
+	bool passed = strcmp(status, GT_STATUS_PASS) == 0;
+	if (wanted == 0 || is_pass(expected, wanted))
+		return passed ? GT_VERDICT_PASS : GT_VERDICT_FAIL;
+	if (passed) // a run without a comparison says nothing about one that should fail
+		return strcmp(why, WHY_PARTIAL) == 0 &&
+		                       stage_of_status(expected, wanted) == GT_COMPARISON
+		               ? GT_VERDICT_PASS
+		               : GT_VERDICT_XPASS;
+	if (strlen(status) != wanted || memcmp(status, expected, wanted) != 0)
+		return GT_VERDICT_FAIL;
+	bool fits = !expected[wanted] || why_fits(expected + wanted + 1, why);
+	return fits ? GT_VERDICT_XFAIL : GT_VERDICT_FAIL;
+}
+
+// A test that ran some stages only has not yet come to the stage it is expected to stop in.
+static enum gt_verdict verdict_of_test(const struct gt_test_result *t)
+{
+	enum gt_verdict v = gt_verdict_of(t->expected, t->status, t->why);
+	if (v == GT_VERDICT_XPASS && strcmp(t->why, WHY_PARTIAL) == 0) {
+		enum gt_stage_id stage = stage_of_status(t->expected, strcspn(t->expected, ":"));
+		if (stage != GT_STAGE_COUNT && !t->stages[stage].ran)
+			return GT_VERDICT_PASS;
+	}
+	return v;
+}
+
+static void replace(char **text, const char *with)
+{
+	free(*text);
+	*text = gt_strdup(with);
+}
+
+static gt_code get_bool(const json_t *event, const char *key, bool *out, struct gt_err *err)
+{
+	const json_t *value = json_object_get(event, key);
+	*out = json_is_true(value);
+	if (!json_is_boolean(value))
+		return gt_fail(err, GT_BAD_DATA, "member \"%s\" is neither true nor false", key);
+	return GT_OK;
+}
+
+// The test and the stage that an event names.
+static gt_code get_test(const struct gt_result *r, const json_t *event, size_t *at,
+                        struct gt_err *err)
+{
+	const char *id;
+	gt_code rc = gt_json_string(event, "test", &id, err);
+	if (rc)
+		return rc;
+	const struct gt_test_result *t = gt_result_find(r, id);
+	if (!t)
+		return gt_fail(err, GT_BAD_DATA, "there is no test '%s'", id);
+	if (*t->status)
+		return gt_fail(err, GT_BAD_DATA, "test '%s' has ended already", id);
+	*at = (size_t)(t - r->tests);
+	return GT_OK;
+}
+
+static gt_code get_stage(const json_t *event, enum gt_stage_id *stage, struct gt_err *err)
+{
+	const char *name;
+	gt_code rc = gt_json_string(event, "stage", &name, err);
+	if (rc)
+		return rc;
+	*stage = gt_stage_parse(name);
+	if (*stage == GT_STAGE_COUNT)
+		return gt_fail(err, GT_BAD_DATA, "there is no stage '%s'", name);
+	return GT_OK;
+}
+
+static gt_code apply_run_start(struct gt_result *r, const json_t *event, struct gt_err *err)
+{
+	int64_t format, tests;
+	if (r->run)
+		return gt_fail(err, GT_BAD_DATA, "the run has started already");
+	gt_code rc = gt_json_integer(event, "format", &format, err);
+	if (!rc && format != GT_FORMAT_VERSION)
+		rc = gt_fail(err, GT_BAD_DATA,
+		             "the journal has format %lld and this program reads format %d only",
+		             (long long)format, GT_FORMAT_VERSION);
+	if (!rc)
+		rc = gt_json_integer(event, "tests", &tests, err);
+	if (!rc) {
+		r->run = json_deep_copy(event);
+		json_object_del(r->run, "event");
+	}
+	return rc;
+}
+
+// Every test that run-start promised must have been named.
+static gt_code check_count(const struct gt_result *r, struct gt_err *err)
+{
+	int64_t tests = gt_json_integer_or(r->run, "tests", -1);
+	if (tests != (int64_t)r->test_count)
+		return gt_fail(err, GT_BAD_DATA, "the run has %lld tests, but %zu are named",
+		               (long long)tests, r->test_count);
+	return GT_OK;
+}
+
+static bool is_expectation(const char *expected)
+{
+	size_t n = strcspn(expected, ":");
+	if (is_pass(expected, n))
+		return !expected[n];
+	return stage_of_status(expected, n) != GT_STAGE_COUNT && (!expected[n] || expected[n + 1]);
+}
+
+static struct gt_test_result *add_test(struct gt_result *r)
+{
+	struct fold *f = r->index;
+	if (r->test_count == f->capacity) {
+		f->capacity = f->capacity ? f->capacity * 2 : 64;
+		r->tests = gt_realloc(r->tests, f->capacity, sizeof *r->tests);
+		f->progress = gt_realloc(f->progress, f->capacity, sizeof *f->progress);
+	}
+	f->progress[r->test_count] = (struct progress){0};
+	struct gt_test_result *t = &r->tests[r->test_count++];
+	*t = (struct gt_test_result){.verdict = GT_VERDICT_NONE};
+	return t;
+}
+
+static gt_code apply_test(struct gt_result *r, const json_t *event, struct gt_err *err)
+{
+	struct fold *f = r->index;
+	const char *id, *suite, *folder, *expect, *reason;
+	gt_code rc = gt_json_string(event, "test", &id, err);
+	if (!rc)
+		rc = gt_json_string(event, "suite", &suite, err);
+	if (!rc)
+		rc = gt_json_string(event, "folder", &folder, err);
+	if (!rc)
+		rc = gt_json_string(event, "expect", &expect, err);
+	if (!rc)
+		rc = gt_json_string(event, "reason", &reason, err);
+	if (rc)
+		return rc;
+	if (gt_result_find(r, id))
+		return gt_fail(err, GT_BAD_DATA, "test '%s' is named twice", id);
+	if (f->staged)
+		return gt_fail(err, GT_BAD_DATA, "test '%s' comes after the first stage", id);
+	if (!is_expectation(expect))
+		return gt_fail(err, GT_BAD_DATA, "test '%s' expects the unknown status '%s'", id,
+		               expect);
+	gt_json_set(f->positions, id, json_integer((json_int_t)r->test_count));
+	struct gt_test_result *t = add_test(r);
+	t->id = gt_strdup(id);
+	t->suite = gt_strdup(suite);
+	t->folder = gt_strdup(folder);
+	t->expected = gt_strdup(expect);
+	t->reason = gt_strdup(reason);
+	t->status = gt_strdup("");
+	t->why = gt_strdup("");
+	t->stage = gt_strdup("");
+	t->message = gt_strdup("");
+	r->verdicts[GT_VERDICT_NONE]++;
+	return GT_OK;
+}
+
+static gt_code apply_stage_start(struct gt_result *r, const json_t *event, struct gt_err *err)
+{
+	struct fold *f = r->index;
+	size_t at;
+	enum gt_stage_id stage;
+	int64_t attempt;
+	gt_code rc = f->staged ? GT_OK : check_count(r, err);
+	if (!rc)
+		rc = get_test(r, event, &at, err);
+	if (!rc)
+		rc = get_stage(event, &stage, err);
+	if (!rc)
+		rc = gt_json_integer(event, "attempt", &attempt, err);
+	if (rc)
+		return rc;
+	const char *id = r->tests[at].id, *name = gt_stage(stage)->name;
+	struct progress *p = &f->progress[at];
+	if (p->running[stage])
+		return gt_fail(err, GT_BAD_DATA, "%s of '%s' starts while it runs", name, id);
+	if (attempt <= p->attempt[stage])
+		return gt_fail(err, GT_BAD_DATA, "%s of '%s' starts as attempt %lld after attempt %lld",
+		               name, id, (long long)attempt, (long long)p->attempt[stage]);
+	p->running[stage] = true;
+	p->attempt[stage] = attempt;
+	f->staged = true;
+	return GT_OK;
+}
+
+static void set_stage(struct gt_test_result *t, enum gt_stage_id stage, bool ok, double seconds)
+{
+	t->stages[stage] = (struct gt_stage_result){.ran = true, .ok = ok, .seconds = seconds};
+	t->seconds = 0; // summed anew, in one order, so that the sum is the same however they came
+	for (int i = 0; i < GT_STAGE_COUNT; i++)
+		t->seconds += t->stages[i].seconds;
+}
+
+static gt_code apply_stage_end(struct gt_result *r, const json_t *event, struct gt_err *err)
+{
+	struct fold *f = r->index;
+	size_t at;
+	enum gt_stage_id stage;
+	int64_t attempt;
+	bool ok;
+	const char *why;
+	gt_code rc = get_test(r, event, &at, err);
+	if (!rc)
+		rc = get_stage(event, &stage, err);
+	if (!rc)
+		rc = gt_json_integer(event, "attempt", &attempt, err);
+	if (!rc)
+		rc = get_bool(event, "ok", &ok, err);
+	if (!rc)
+		rc = gt_json_string(event, "why", &why, err);
+	if (rc)
+		return rc;
+	const char *id = r->tests[at].id, *name = gt_stage(stage)->name;
+	struct progress *p = &f->progress[at];
+	double seconds = gt_json_number_or(event, "seconds", -1);
+	if (!p->running[stage] || attempt != p->attempt[stage])
+		return gt_fail(err, GT_BAD_DATA, "%s of '%s' ends as attempt %lld, which does not run",
+		               name, id, (long long)attempt);
+	if (ok != !*why)
+		return gt_fail(err, GT_BAD_DATA, "%s of '%s' %s", name, id,
+		               ok ? "went well, with a reason why not" : "failed without a reason");
+	if (!(seconds >= 0))
+		return gt_fail(err, GT_BAD_DATA, "%s of '%s' took no time that could be", name, id);
+	p->running[stage] = false;
+	set_stage(&r->tests[at], stage, ok, seconds);
+	if (stage == GT_COMPARISON)
+		r->tests[at].vacuous =
+			gt_json_bool_or(json_object_get(event, "detail"), "vacuous", false);
+	return GT_OK;
+}
+
+// Does the terminal state agree with what the stages said?
+static gt_code check_end(const struct gt_test_result *t, const struct progress *p,
+                         const struct gt_test_result *end, struct gt_err *err)
+{
+	bool passed = strcmp(end->status, GT_STATUS_PASS) == 0;
+	enum gt_stage_id stage = stage_of_status(end->status, strlen(end->status));
+	if (!passed && stage == GT_STAGE_COUNT)
+		return gt_fail(err, GT_BAD_DATA, "test '%s' ends with the unknown status '%s'", t->id,
+		               end->status);
+	if (strcmp(end->stage, passed ? "" : gt_stage(stage)->name) != 0)
+		return gt_fail(err, GT_BAD_DATA, "test '%s' ends with status %s in stage '%s'", t->id,
+		               end->status, end->stage);
+	if (passed ? *end->why && strcmp(end->why, WHY_PARTIAL) != 0 : !*end->why)
+		return gt_fail(err, GT_BAD_DATA, "test '%s' ends with status %s and why '%s'", t->id,
+		               end->status, end->why);
+	for (int i = 0; i < GT_STAGE_COUNT; i++) {
+		const char *name = gt_stage((enum gt_stage_id)i)->name;
+		if (p->running[i])
+			return gt_fail(err, GT_BAD_DATA, "test '%s' ends while %s runs", t->id, name);
+		if (passed && t->stages[i].ran && !t->stages[i].ok)
+			return gt_fail(err, GT_BAD_DATA, "test '%s' passes although %s failed", t->id,
+			               name);
+	}
+	bool compared = t->stages[GT_COMPARISON].ran;
+	if (passed && !*end->why && !compared)
+		return gt_fail(err, GT_BAD_DATA, "test '%s' passes without a comparison", t->id);
+	if (strcmp(end->status, GT_STATUS_NUMERICS) == 0)
+		return compared ? GT_OK
+		                : gt_fail(err, GT_BAD_DATA, "test '%s' differs without a comparison",
+		                          t->id);
+	if (!passed && t->stages[stage].ran && t->stages[stage].ok)
+		return gt_fail(err, GT_BAD_DATA, "test '%s' stops in %s, which went well", t->id,
+		               end->stage);
+	return GT_OK;
+}
+
+static gt_code apply_test_end(struct gt_result *r, const json_t *event, struct gt_err *err)
+{
+	struct fold *f = r->index;
+	size_t at;
+	const char *status, *why, *stage, *message;
+	gt_code rc = get_test(r, event, &at, err);
+	if (!rc)
+		rc = gt_json_string(event, "status", &status, err);
+	if (!rc)
+		rc = gt_json_string(event, "why", &why, err);
+	if (!rc)
+		rc = gt_json_string(event, "stage", &stage, err);
+	if (!rc)
+		rc = gt_json_string(event, "message", &message, err);
+	if (rc)
+		return rc;
+	struct gt_test_result *t = &r->tests[at];
+	struct gt_test_result end = {
+		.status = (char *)status, .why = (char *)why, .stage = (char *)stage};
+	rc = check_end(t, &f->progress[at], &end, err);
+	if (rc)
+		return rc;
+	replace(&t->status, status);
+	replace(&t->why, why);
+	replace(&t->stage, stage);
+	replace(&t->message, message);
+	t->verdict = verdict_of_test(t);
+	r->verdicts[GT_VERDICT_NONE]--;
+	r->verdicts[t->verdict]++;
+	f->finished++;
+	return GT_OK;
+}
+
+static gt_code apply_run_end(struct gt_result *r, const json_t *event, struct gt_err *err)
+{
+	const struct fold *f = r->index;
+	bool complete;
+	gt_code rc = get_bool(event, "complete", &complete, err);
+	if (!rc && complete)
+		rc = check_count(r, err);
+	if (rc)
+		return rc;
+	r->ended = true;
+	r->complete = complete && f->finished == r->test_count;
+	return GT_OK;
+}
+
+static const struct {
+	const char *name;
+	gt_code (*apply)(struct gt_result *r, const json_t *event, struct gt_err *err);
+} kinds[] = {
+	{"stage-end", apply_stage_end}, {"stage-start", apply_stage_start},
+	{"test-end", apply_test_end},   {"test", apply_test},
+	{"run-start", apply_run_start}, {"run-end", apply_run_end},
+};
+
+gt_code gt_result_apply(struct gt_result *r, const json_t *event, struct gt_err *err)
+{
+	const char *name;
+	int64_t t;
+	gt_code rc = gt_json_string(event, "event", &name, err);
+	if (!rc)
+		rc = gt_json_integer(event, "t", &t, err);
+	if (rc)
+		return rc;
+	size_t i = 0;
+	while (i < GT_COUNTOF(kinds) && strcmp(kinds[i].name, name) != 0)
+		i++;
+	if (i == GT_COUNTOF(kinds))
+		return gt_fail(err, GT_BAD_DATA, "there is no event '%s'", name);
+	if (r->ended)
+		return gt_fail(err, GT_BAD_DATA, "%s after the end of the run", name);
+	if (!r->run && kinds[i].apply != apply_run_start)
+		return gt_fail(err, GT_BAD_DATA, "%s before the start of the run", name);
+	if (t < 0)
+		return gt_fail(err, GT_BAD_DATA, "%s before time began", name);
+	if (!r->index) {
+		struct fold *f = gt_zalloc(1, sizeof *f);
+		f->positions = json_object();
+		r->index = f;
+	}
+	rc = kinds[i].apply(r, event, err);
+	if (rc) {
+		gt_err_context(err, "%s", name);
+		return rc;
+	}
+	r->seconds = fmax(r->seconds, (double)t / 1e9);
+	return GT_OK;
+}
+
+struct gt_test_result *gt_result_find(const struct gt_result *r, const char *id)
+{
+	const struct fold *f = r->index;
+	const json_t *at = f ? json_object_get(f->positions, id) : NULL;
+	return at ? &r->tests[json_integer_value(at)] : NULL;
+}
+
+static gt_code apply_visit(void *user, const json_t *event, struct gt_err *err)
+{
+	return gt_result_apply(user, event, err);
+}
+
+gt_code gt_result_load(const char *folder, struct gt_result *out, struct gt_err *err)
+{
+	char *path = gt_path_join(folder, "events.jsonl");
+	int64_t torn;
+	*out = (struct gt_result){0};
+	gt_code rc = gt_event_read_file(path, apply_visit, out, &torn, err);
+	if (rc)
+		gt_result_free(out);
+	free(path);
+	return rc;
+}
+
+// Microseconds are enough, and make numbers that people can read.
+static json_t *seconds_json(double seconds)
+{
+	return gt_json_real(round(seconds * 1e6) / 1e6);
+}
+
+static json_t *test_json(const struct gt_test_result *t)
+{
+	json_t *stages = json_object();
+	for (int i = 0; i < GT_STAGE_COUNT; i++) {
+		if (!t->stages[i].ran)
+			continue;
+		json_t *stage = json_object();
+		gt_json_set(stage, "ok", json_boolean(t->stages[i].ok));
+		gt_json_set(stage, "seconds", seconds_json(t->stages[i].seconds));
+		gt_json_set(stages, gt_stage((enum gt_stage_id)i)->name, stage);
+	}
+	json_t *test = json_object();
+	gt_json_set(test, "test", gt_json_text(t->id));
+	gt_json_set(test, "suite", gt_json_text(t->suite));
+	gt_json_set(test, "folder", gt_json_text(t->folder));
+	gt_json_set(test, "status", gt_json_text(t->status));
+	gt_json_set(test, "why", gt_json_text(t->why));
+	gt_json_set(test, "stage", gt_json_text(t->stage));
+	gt_json_set(test, "message", gt_json_text(t->message));
+	gt_json_set(test, "verdict", gt_json_text(gt_verdict_name(t->verdict)));
+	gt_json_set(test, "expected", gt_json_text(t->expected));
+	gt_json_set(test, "reason", gt_json_text(t->reason));
+	gt_json_set(test, "vacuous", json_boolean(t->vacuous));
+	gt_json_set(test, "seconds", seconds_json(t->seconds));
+	gt_json_set(test, "stages", stages);
+	return test;
+}
+
+static void count_status(json_t *counts, const struct gt_result *r, const char *status)
+{
+	json_int_t n = 0;
+	for (size_t i = 0; i < r->test_count; i++)
+		n += strcmp(r->tests[i].status, status) == 0;
+	gt_json_set(counts, status, json_integer(n));
+}
+
+static json_t *counts_json(const struct gt_result *r)
+{
+	static const enum gt_verdict order[] = {GT_VERDICT_PASS, GT_VERDICT_XFAIL, GT_VERDICT_XPASS,
+	                                        GT_VERDICT_FAIL, GT_VERDICT_NONE};
+	json_t *verdicts = json_object(), *statuses = json_object(), *counts = json_object();
+	for (size_t i = 0; i < GT_COUNTOF(order); i++)
+		gt_json_set(verdicts, gt_verdict_name(order[i]),
+		            json_integer((json_int_t)r->verdicts[order[i]]));
+	for (int i = 0; i < GT_STAGE_COUNT; i++)
+		count_status(statuses, r, gt_stage((enum gt_stage_id)i)->failed);
+	count_status(statuses, r, GT_STATUS_NUMERICS);
+	count_status(statuses, r, GT_STATUS_PASS);
+	gt_json_set(counts, "by_verdict", verdicts);
+	gt_json_set(counts, "by_status", statuses);
+	return counts;
+}
+
+json_t *gt_result_to_json(const struct gt_result *r)
+{
+	json_t *tests = json_array();
+	for (size_t i = 0; i < r->test_count; i++)
+		if (json_array_append_new(tests, test_json(&r->tests[i])) != 0)
+			abort();
+	json_t *all = json_object();
+	gt_json_set(all, "format", json_integer(GT_FORMAT_VERSION));
+	gt_json_set(all, "run", r->run ? json_deep_copy(r->run) : json_null());
+	gt_json_set(all, "complete", json_boolean(r->complete));
+	gt_json_set(all, "seconds", seconds_json(r->seconds));
+	gt_json_set(all, "counts", counts_json(r));
+	gt_json_set(all, "tests", tests);
+	return all;
+}
+
+void gt_result_free(struct gt_result *r)
+{
+	for (size_t i = 0; i < r->test_count; i++) {
+		struct gt_test_result *t = &r->tests[i];
+		char *texts[] = {t->id,     t->suite,  t->folder, t->expected, t->reason,
+		                 t->status, t->why,    t->stage,  t->message};
+		for (size_t k = 0; k < GT_COUNTOF(texts); k++)
+			free(texts[k]);
+	}
+	free(r->tests);
+	json_decref(r->run);
+	struct fold *f = r->index;
+	if (f) {
+		json_decref(f->positions);
+		free(f->progress);
+		free(f);
+	}
+	*r = (struct gt_result){0};
+}
