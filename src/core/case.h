@@ -29,10 +29,15 @@ struct gt_case {
 
 void gt_case_free(struct gt_case *c);
 
-// True if golden outputs are stored with the test.
+// True if golden outputs are stored with the test; looks for output_0.pb in each of its sets.
 bool gt_case_has_golden(const struct gt_case *c);
 
-// Form in requests and in test.json. The caller owns both.
+// Does native_inference take them, or compute its own? `want_stored` and `want_ort` are what the
+// user said with --reference, if anything; by default stored outputs are used where they exist.
+bool gt_case_uses_stored_gold(const struct gt_case *c, bool want_stored, bool want_ort);
+
+// Form in requests and in test.json: the members above by name, `kind` as "onnx", "light" or
+// "python". Text that is not UTF-8 is {"hex": its bytes}. The caller owns both.
 json_t *gt_case_to_json(const struct gt_case *c);
 GT_MUST_USE gt_code gt_case_from_json(const json_t *json, struct gt_case *out, struct gt_err *err);
 
@@ -45,11 +50,14 @@ struct gt_case *gt_cases_add(struct gt_cases *cases); // zeroed; valid until the
 void gt_cases_free(struct gt_cases *cases);
 
 // A file name for any text: bytes other than letters, digits and "._-" become %XX, a leading dot
-// too; past 200 bytes the rest is replaced by its hash. Two different texts never share one.
+// and the first letter of a run file's name too; past 200 bytes the rest is replaced by its hash.
+// Two different texts never share one. Allocated.
 char *gt_folder_name(const char *text);
 
-// Fill id and folder of every case: cases whose names are equal, also by case, get the suite in
-// front; if two are still equal by case, capitals of the later one are percent-encoded.
+// Fill id and folder of every case. The same model under the same name is one case: repetitions are
+// dropped. Cases whose names are equal, also by case, get the suite in front; ids still equal are
+// numbered (".2"); bytes that are not UTF-8 become \xNN in an id. Ids that are equal but for case
+// get folders with their capitals percent-encoded.
 void gt_cases_name(struct gt_cases *cases);
 
 #endif // GT_CORE_CASE_H

@@ -2,3 +2,5 @@
 gt_unit_test(event base core)
 gt_unit_test(case base tensor core)
 gt_unit_test(result base core)
+gt_unit_test(suite base core suite)
+gt_unit_test(select base core suite)
