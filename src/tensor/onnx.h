@@ -13,6 +13,7 @@
 // itself does not. Only GT_KIND_TENSOR is read in this version; others are GT_UNSUPPORTED by name,
 // and so are string tensors. `out` gets the TensorProto's name. Types come from raw_data or the
 // typed fields; 4- and 2-bit types are packed as in gt_dtype_bytes().
+// `out` is {0} or from gt_values_add(): what it held is freed, and it is left alone on failure.
 GT_MUST_USE gt_code gt_onnx_read_value(const char *path, enum gt_kind kind, struct gt_value *out,
                                        struct gt_err *err);
 
@@ -28,7 +29,7 @@ struct gt_onnx_dim {
 
 struct gt_onnx_port {
 	char *name;
-	enum gt_kind kind;
+	enum gt_kind kind;  // GT_KIND_NONE for one without type, a sparse tensor or an opaque value
 	enum gt_dtype type; // of the tensor (or of the elements of a sequence/optional of tensors)
 	bool has_shape;     // false: even the rank is unknown
 	uint32_t rank;
@@ -45,7 +46,7 @@ struct gt_onnx_model {
 	size_t input_count;
 	struct gt_onnx_port *outputs;
 	size_t output_count;
-	struct gt_names external; // "location" of external data, each once, unchecked
+	struct gt_names external; // "location" of external data, each once, sorted, unchecked
 };
 
 // Read the face of a model file (at most 2 GiB, protobuf's own limit). Nested graphs are searched
