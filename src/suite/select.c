@@ -1,6 +1,7 @@
 #include "suite/select.h"
 
 #include "base/utf8.h"
+#include "suite/nearest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,59 +52,7 @@ static bool mark(struct wanted_list *list, const char *name)
 	return hit;
 }
 
-// ---- the nearest name, for the sentence about an unknown one ----
-
-#define MAX_DISTANCE 3
-
-static size_t smallest(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-// Number of bytes to insert, delete or replace; MAX_DISTANCE + 1 for everything beyond that. Only
-// the cells near the diagonal can matter, so the cost grows with the length, not its square.
-static size_t edit_distance(const char *a, size_t n, const char *b, size_t m)
-{
-	enum { WIDTH = 2 * MAX_DISTANCE + 1, FAR = MAX_DISTANCE + 1 };
-	if ((n > m ? n - m : m - n) > MAX_DISTANCE)
-		return FAR;
-	size_t row[WIDTH + 1]; // row[k]: distance of the first i of a and i + k - MAX_DISTANCE of b
-	for (size_t k = 0; k <= WIDTH; k++)
-		row[k] = k < MAX_DISTANCE || k == WIDTH ? FAR : k - MAX_DISTANCE;
-	for (size_t i = 1; i <= n; i++) {
-		size_t best = FAR;
-		size_t left = FAR;
-		for (size_t k = 0; k < WIDTH; k++) {
-			size_t value = FAR;
-			if (i + k >= MAX_DISTANCE && i + k - MAX_DISTANCE <= m) {
-				size_t j = i + k - MAX_DISTANCE;
-				value = smallest(row[k + 1] + 1, left + 1);
-				if (j == 0)
-					value = i;
-				else
-					value = smallest(value, row[k] + (a[i - 1] != b[j - 1]));
-			}
-			row[k] = left = smallest(value, FAR);
-			best = smallest(best, row[k]);
-		}
-		if (best == FAR)
-			return FAR;
-	}
-	return row[m - n + MAX_DISTANCE];
-}
-
-// How good a suggestion is; smaller is better, and SIZE_MAX is none. After a typing error come
-// names that the text begins or ends ("abs" for "test_abs"), the shortest first.
-static size_t rate(const char *text, const char *name)
-{
-	size_t n = strlen(text), m = strlen(name);
-	size_t distance = edit_distance(text, n, name, m);
-	if (distance <= MAX_DISTANCE && 2 * distance <= n)
-		return distance;
-	if (n >= 2 && m >= n && (strncmp(name, text, n) == 0 || strcmp(name + m - n, text) == 0))
-		return MAX_DISTANCE + m;
-	return SIZE_MAX;
-}
+// ---- sentences about unknown names ----
 
 static const char *nearest(const struct gt_cases *cases, const char *text)
 {
@@ -112,7 +61,7 @@ static const char *nearest(const struct gt_cases *cases, const char *text)
 	for (size_t i = 0; i < cases->count; i++) {
 		const char *names[] = {cases->items[i].name, cases->items[i].id};
 		for (size_t k = 0; k < GT_COUNTOF(names); k++) {
-			size_t r = rate(text, names[k]);
+			size_t r = gt_nearness(text, names[k]);
 			if (r < best_rate) {
 				best_rate = r;
 				best = names[k];
@@ -251,12 +200,13 @@ static gt_code match_name(const struct filter *f, const char *name, bool *matche
 	    rc == PCRE2_ERROR_DEPTHLIMIT)
 		return gt_fail(err, GT_BAD_USAGE,
 		               "the filter '%s' takes too many steps to match '%s'; repetitions "
-		               "inside repetitions, as in (a+)+, are the usual cause", f->text, name);
+		               "inside repetitions, as in (a+)+, are the usual cause",
+		               f->text, name);
 	PCRE2_UCHAR reason[256];
 	if (pcre2_get_error_message(rc, reason, sizeof reason) < 0)
 		reason[0] = '\0';
-	return gt_fail(err, GT_BAD_USAGE, "the filter '%s' cannot be matched with '%s': %s", f->text,
-	               name, (const char *)reason);
+	return gt_fail(err, GT_BAD_USAGE, "the filter '%s' cannot be matched with '%s': %s",
+	               f->text, name, (const char *)reason);
 }
 
 static gt_code apply_filter(const char *text, const struct gt_cases *cases, bool *keep,

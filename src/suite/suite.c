@@ -61,7 +61,9 @@ static void add_numbered(const struct gt_names *entries, const char *folder, con
 			continue;
 		char *path = gt_path_join(folder, name);
 		if (folders ? gt_is_folder(path) : gt_is_file(path))
-			found[count++] = (struct numbered){name, name + start + zeros, digits - zeros};
+			found[count++] = (struct numbered){
+				name, name + start + zeros, digits - zeros,
+			};
 		free(path);
 	}
 	if (count)
@@ -124,8 +126,8 @@ static gt_code add_entry(const char *suite, const char *folder, const struct gt_
 	} else if (gt_is_file(model)) {
 		rc = add_folder_case(suite, path, entry, cases, err);
 	} else if (ends_with(entry, MODEL_SUFFIX) && gt_is_file(path)) {
-		struct gt_case *c = add_case(cases, suite, entry, strlen(entry) - strlen(MODEL_SUFFIX),
-		                             gt_strdup(path));
+		size_t stem = strlen(entry) - strlen(MODEL_SUFFIX);
+		struct gt_case *c = add_case(cases, suite, entry, stem, gt_strdup(path));
 		add_sets(entries, folder, &c->sets);
 	}
 	free(model);

@@ -369,7 +369,8 @@ static void listings(void **state)
 	expect_listing("{\"file\":\"f.py\",\"tests\":[\"a\",1]}", GT_BAD_DATA, "item 1");
 	expect_listing("{\"file\":\"f.py\",\"tests\":[\"\"]}", GT_BAD_DATA, "item 0");
 	expect_listing("{\"file\":\"f.py\",\"tests\":[\"a\\u0000b\"]}", GT_BAD_DATA, "item 0");
-	expect_listing("{\"file\":\"f.py\",\"tests\":[\"a\",\"b\",\"a\"]}", GT_BAD_DATA, "'a' twice");
+	expect_listing("{\"file\":\"f.py\",\"tests\":[\"a\",\"b\",\"a\"]}", GT_BAD_DATA,
+	               "'a' twice");
 }
 
 #define IN_ROOT(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
