@@ -1,5 +1,6 @@
 // The IREE runtime, linked in. Everything that may start a thread happens in the forked job.
 #include "engine/engine.h"
+#include "engine/iree_message.h"
 #include "engine/iree_signature.h"
 #include "engine/library.h"
 
@@ -78,46 +79,36 @@ static iree_allocator_t host_allocator(void)
 	return iree_allocator_system();
 }
 
-// "file.c:12: CODE; what happened; while doing this; \n[ 0] stack" -> "what happened (CODE)".
-static void useful_sentence(const char *text, struct gt_buf *out)
-{
-	const char *code = strstr(text, ": ");
-	code = code ? code + 2 : text;
-	size_t code_length = strcspn(code, ";\n");
-	const char *p = code + code_length;
-	p += strspn(p, "; \n");
-	size_t length = strcspn(p, "\n");
-	const char *tail = strstr(p, "; while ");
-	if (tail && (size_t)(tail - p) < length)
-		length = (size_t)(tail - p);
-	while (length && (p[length - 1] == ' ' || p[length - 1] == ';' || p[length - 1] == '.'))
-		length--;
-	if (length)
-		gt_buf_printf(out, "%.*s (%.*s)", (int)length, p, (int)code_length, code);
-	else
-		gt_buf_printf(out, "%.*s", (int)code_length, code);
-}
-
-// Consumes `status`. The whole text goes to stderr, the sentence to `err`.
-static gt_code check(iree_status_t status, struct gt_err *err)
+// Consumes `status`. The whole text goes to stderr, the sentence to `err`; `inputs` are those of
+// the call that failed, NULL if it was no call.
+static gt_code check_call(iree_status_t status, const struct gt_values *inputs, struct gt_err *err)
 {
 	if (iree_status_is_ok(status))
 		return GT_OK;
 	iree_allocator_t allocator = host_allocator();
 	char *text = NULL;
 	iree_host_size_t length = 0;
-	struct gt_buf sentence = {0};
-	if (iree_status_to_string(status, &allocator, &text, &length)) {
-		fprintf(stderr, "%.*s\n", (int)length, text);
-		useful_sentence(text, &sentence);
-		iree_allocator_free(allocator, text);
+	gt_code rc = GT_ENGINE;
+	if (!iree_status_to_string(status, &allocator, &text, &length)) {
+		gt_fail(err, rc, "%s", iree_status_code_string(iree_status_code(status)));
 	} else {
-		gt_buf_puts(&sentence, iree_status_code_string(iree_status_code(status)));
+		fprintf(stderr, "%s\n", text);
+		struct gt_buf sentence = {0};
+		gt_iree_sentence(text, &sentence);
+		if (inputs && gt_iree_input_mismatch(text, inputs, err))
+			rc = GT_MISMATCH;
+		else
+			gt_fail(err, rc, "%s", gt_buf_text(&sentence));
+		gt_buf_free(&sentence);
+		iree_allocator_free(allocator, text);
 	}
 	iree_status_free(status);
-	gt_fail(err, GT_ENGINE, "%s", gt_buf_text(&sentence));
-	gt_buf_free(&sentence);
-	return GT_ENGINE;
+	return rc;
+}
+
+static gt_code check(iree_status_t status, struct gt_err *err)
+{
+	return check_call(status, NULL, err);
 }
 
 static gt_code load(const struct gt_toolchain *tools, json_t **identity, struct gt_err *err)
@@ -220,7 +211,7 @@ static gt_code make_device(const char *device, struct gt_err *err)
 	return rc;
 }
 
-static gt_code load_module(const char *path, struct gt_err *err)
+static gt_code load_module(const char *path, const char *device, struct gt_err *err)
 {
 	if (!gt_is_file(path))
 		return gt_fail(err, GT_NOT_FOUND, "there is no compiled module '%s'", path);
@@ -232,7 +223,7 @@ static gt_code load_module(const char *path, struct gt_err *err)
 	if (!rc)
 		rc = check(iree_runtime_session_append_bytecode_module_from_file(job.session, path), err);
 	if (rc)
-		gt_err_context(err, "compiled module '%s'", path);
+		gt_err_context(err, "compiled module '%s' on device '%s'", path, device);
 	return rc;
 }
 
@@ -277,9 +268,11 @@ static gt_code find_function(const char *wanted, struct gt_err *err)
 		job.function = function;
 	}
 	gt_code rc = GT_OK;
-	if (!found)
-		rc = gt_fail(err, GT_NOT_FOUND, "the module has no function '%s'; it has %s",
-		             wanted[0] ? wanted : "(any)", list.length ? gt_buf_text(&list) : "none");
+	if (!found && !wanted[0])
+		rc = gt_fail(err, GT_NOT_FOUND, "the module has no public function");
+	else if (!found)
+		rc = gt_fail(err, GT_NOT_FOUND, "the module has no function '%s'; it has %s", wanted,
+		             list.length ? gt_buf_text(&list) : "none");
 	else if (public_count > 1)
 		rc = gt_fail(err, GT_BAD_USAGE, "the module has more than one function, name one of: %s",
 		             gt_buf_text(&list));
@@ -324,7 +317,7 @@ static gt_code open_module(const char *path, const char *function, const char *d
 	if (!rc)
 		rc = make_device(device, err);
 	if (!rc)
-		rc = load_module(path, err);
+		rc = load_module(path, device, err);
 	if (!rc)
 		rc = find_function(function, err);
 	return rc ? rc : read_signature(err);
@@ -499,7 +492,7 @@ static gt_code call_with_lists(const struct gt_values *inputs, iree_vm_list_t *i
 	for (size_t i = 0; i < inputs->count && !rc; i++)
 		rc = push_input(i, &inputs->items[i], in, err);
 	if (!rc)
-		rc = check(iree_runtime_session_call(job.session, &job.function, in, out), err);
+		rc = check_call(iree_runtime_session_call(job.session, &job.function, in, out), inputs, err);
 	size_t count = rc ? 0 : iree_vm_list_size(out);
 	for (size_t i = 0; i < count && !rc; i++) {
 		rc = pop_output(out, i, &gt_values_add(outputs, "")->tensor, err);

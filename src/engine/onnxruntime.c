@@ -85,6 +85,22 @@ static gt_code check(ort_status *status, struct gt_err *err)
 	return GT_ENGINE;
 }
 
+// A call fails either in the model or because an input has not the shape that the model declares.
+static gt_code check_run(ort_status *status, struct gt_err *err)
+{
+	struct gt_err local = {0};
+	gt_code rc = check(status, &local);
+	if (!rc)
+		return GT_OK;
+	if (strncmp(local.text, "Got invalid dimensions for input", 32) == 0 ||
+	    strncmp(local.text, "Invalid rank for input", 22) == 0)
+		rc = GT_MISMATCH;
+	char *advice = strstr(local.text, " Please fix either");
+	if (advice)
+		*advice = '\0';
+	return gt_fail(err, rc, "%s", local.text);
+}
+
 static gt_code bind_table(void *library, const char *path, const char **version,
                           struct gt_err *err)
 {
@@ -184,24 +200,31 @@ static gt_code open_model(const char *path, const char *function, const char *de
 	return rc ? rc : read_names(err);
 }
 
+// The types that ONNX Runtime and ONNX number apart.
+static const struct {
+	int element;
+	enum gt_dtype type;
+} renumbered[] = {
+	{ORT_UINT2, GT_UINT2},
+	{ORT_INT2, GT_INT2},
+	{ORT_FLOAT8E8M0, GT_FLOAT8E8M0},
+};
+
 static enum gt_dtype from_element(int element)
 {
-	if (element == ORT_UINT2)
-		return GT_UINT2;
-	if (element == ORT_INT2)
-		return GT_INT2;
+	for (size_t i = 0; i < GT_COUNTOF(renumbered); i++)
+		if (renumbered[i].element == element)
+			return renumbered[i].type;
 	return element > 0 && element <= ORT_LAST_COMMON_ELEMENT ? (enum gt_dtype)element
 	                                                         : GT_DTYPE_UNDEFINED;
 }
 
-// 0 where ONNX Runtime has no such type.
 static int to_element(enum gt_dtype type)
 {
-	if (type == GT_UINT2)
-		return ORT_UINT2;
-	if (type == GT_INT2)
-		return ORT_INT2;
-	return (int)type <= ORT_LAST_COMMON_ELEMENT ? (int)type : 0;
+	for (size_t i = 0; i < GT_COUNTOF(renumbered); i++)
+		if (renumbered[i].type == type)
+			return renumbered[i].element;
+	return (int)type;
 }
 
 static const char *kind_name(int kind)
@@ -349,10 +372,10 @@ static gt_code call(const struct gt_values *inputs, struct gt_values *outputs, s
 	for (size_t i = 0; i < job.input_count && !rc; i++)
 		rc = make_input(i, &inputs->items[i], &in[i], err);
 	if (!rc)
-		rc = check(ort.ort_run(job.session, NULL, (const char *const *)job.input_names,
-		                       (const ort_value *const *)in, job.input_count,
-		                       (const char *const *)job.output_names, job.output_count, out),
-		           err);
+		rc = check_run(ort.ort_run(job.session, NULL, (const char *const *)job.input_names,
+		                           (const ort_value *const *)in, job.input_count,
+		                           (const char *const *)job.output_names, job.output_count, out),
+		               err);
 	for (size_t i = 0; i < job.output_count && !rc; i++)
 		rc = read_output(i, out[i], outputs, err);
 	for (size_t i = 0; i < job.input_count; i++)

@@ -48,6 +48,7 @@ enum ort_element {
 	ORT_LAST_COMMON_ELEMENT = 23, // 4-bit float
 	ORT_UINT2 = 24,
 	ORT_INT2 = 25,
+	ORT_FLOAT8E8M0 = 26,
 };
 
 // X(slot, wrapper, return type, parameters)

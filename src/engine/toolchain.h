@@ -3,7 +3,8 @@
 // Order: environment variable, then the project's own virtual environment (its path is built in).
 // GAUNTLET_PYTHON (an interpreter with the wheels), GAUNTLET_IREE_COMPILER and
 // GAUNTLET_ONNXRUNTIME (shared libraries), GAUNTLET_ONNX (folder of the onnx package),
-// GAUNTLET_FRONTEND (folder of our Python package).
+// GAUNTLET_FRONTEND (folder of our Python package), GAUNTLET_WORKER (shared library, else the one
+// beside this program). GAUNTLET_DEPS names another folder that holds the virtual environment.
 #ifndef GT_ENGINE_TOOLCHAIN_H
 #define GT_ENGINE_TOOLCHAIN_H
 
