@@ -37,6 +37,11 @@ bool gt_case_has_golden(const struct gt_case *c)
 	return all;
 }
 
+bool gt_case_uses_stored_gold(const struct gt_case *c, bool want_stored, bool want_ort)
+{
+	return want_stored || (!want_ort && gt_case_has_golden(c));
+}
+
 struct gt_case *gt_cases_add(struct gt_cases *cases)
 {
 	// Doubling at powers of two keeps the struct at two fields.

@@ -2,14 +2,14 @@
 
 #include "base/hash.h"
 #include "stage/stage.h"
-#include "worker/frame.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// A reply must fit a frame; what is longer keeps its beginning.
-#define MAX_DETAIL (GT_FRAME_MAX / 2)
+// A reply must fit a frame (128 KiB); a detail that does not leave room is left out, the files that
+// it was made from hold it all.
+#define MAX_DETAIL 65536
 
 // Files that an earlier run left are used only if they are what its record says.
 static gt_code check_records(const char *folder, const json_t *records, struct gt_err *err)

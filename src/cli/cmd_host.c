@@ -1,0 +1,66 @@
+// host: the process that loads one engine and forks a job per request. Started by run/host.c.
+#include "cli/cli.h"
+
+#include "core/stages.h"
+#include "stage/serve.h"
+#include "worker/host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct gt_engine *engine_of(enum gt_host_kind kind)
+{
+	switch (kind) {
+	case GT_HOST_COMPILER:
+		return &gt_iree_compiler;
+	case GT_HOST_REFERENCE:
+		return &gt_onnxruntime;
+	case GT_HOST_RUNTIME:
+		return &gt_iree_runtime;
+	default:
+		return NULL;
+	}
+}
+
+static int hello(int control, json_t *identity)
+{
+	char *text = json_dumps(identity, JSON_COMPACT);
+	int rc = text ? gt_host_hello(control, text) : -1;
+	free(text);
+	return rc;
+}
+
+int gt_cmd_host(int argc, char **argv)
+{
+	enum gt_host_kind kind = argc == 3 ? gt_host_parse(argv[1]) : GT_HOST_COUNT;
+	if (kind == GT_HOST_COUNT || kind == GT_HOST_FRONTEND) {
+		fputs("gauntlet host: this command is for 'gauntlet run' only\n", stderr);
+		return GT_EXIT_USAGE;
+	}
+	int control = atoi(argv[2]);
+	struct gt_err err = {0};
+	struct gt_server server = {.engine = engine_of(kind)};
+	json_t *identity = NULL;
+	gt_code rc = GT_OK;
+	if (server.engine) {
+		struct gt_toolchain tools;
+		gt_toolchain_find(&tools);
+		rc = server.engine->load(&tools, &identity, &err);
+		gt_toolchain_free(&tools);
+	}
+	if (rc) {
+		json_decref(identity);
+		identity = json_pack("{s:o}", "error", gt_json_text(err.text));
+	}
+	if (!identity)
+		identity = json_pack("{s:s}", "name", gt_host_name(kind));
+	// What an engine wants preloaded is for this process, not for the programs it starts.
+	unsetenv("LD_PRELOAD");
+	bool greeted = hello(control, identity) == 0;
+	json_decref(identity);
+	if (rc || !greeted)
+		return GT_EXIT_INTERNAL;
+	struct gt_host_ops ops = {.self = &server, .serve = gt_stage_serve};
+	return gt_host_serve(control, &ops);
+}

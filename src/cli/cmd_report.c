@@ -1,0 +1,41 @@
+// report: the reports of a run again, from its journal.
+#include "cli/cli.h"
+#include "cli/reporting.h"
+#include "cli/selection.h"
+
+#include <stdlib.h>
+
+static const struct gt_arg_row rows[] = {
+	GT_REPORTING_ROWS,
+	{'h', "help", GT_ARG_FLAG, NULL, "print this help"},
+};
+
+static const struct gt_arg_command command = {
+	.name = "gauntlet report",
+	.summary = "Writes results.json and the other reports of a run again from its journal, "
+	           "events.jsonl, prints the summary, and exits as the run did.",
+	.positional = {"FOLDER", "run directory", 1, 1},
+	.rows = rows,
+	.count = GT_COUNTOF(rows),
+};
+
+int gt_cmd_report(int argc, char **argv)
+{
+	struct gt_args args;
+	bool done;
+	int exit_code = GT_EXIT_OK;
+	gt_cli_parse(&command, argc, argv, &args, &done, &exit_code);
+	if (!done) {
+		struct gt_result result = {0};
+		struct gt_err err = {0};
+		struct gt_terminal terminal = gt_terminal_of(1, gt_arg_text(&args, "color", "auto"));
+		char *folder = gt_path_absolute(args.positionals.items[0]);
+		exit_code = gt_result_load(folder, &result, &err)
+		                    ? gt_cli_fail(&err)
+		                    : gt_reporting_write(&args, &result, folder, &terminal);
+		gt_result_free(&result);
+		free(folder);
+	}
+	gt_arg_free(&args);
+	return exit_code;
+}

@@ -1,0 +1,212 @@
+// run: select tests, take them through their stages, report.
+#include "cli/cli.h"
+#include "cli/reporting.h"
+#include "cli/selection.h"
+#include "cli/settings.h"
+#include "cli/terminal.h"
+
+#include "run/ask.h"
+#include "run/runner.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FLAG_CHECK_LIMIT_S 60
+#define MAX_JOBS 512
+
+static const struct gt_arg_row rows[] = {
+	GT_SELECTION_ROWS,
+	GT_SETTINGS_ROWS,
+	{0, NULL, GT_ARG_HEADING, NULL, "how it is run and reported"},
+	{'j', "jobs", GT_ARG_VALUE, "N", "tests at once (default: number of processors)"},
+	{'r', "rundirectory", GT_ARG_VALUE, "DIR",
+	 "run directory, relative to the current folder (default: test-run)"},
+	{0, "no-artifacts", GT_ARG_FLAG, NULL,
+	 "keep only logs and records of each test, not models and tensors"},
+	{0, "expect", GT_ARG_VALUE, "FILE",
+	 "expected statuses (default: the shipped file of the suite, if there is one; 'none': every "
+	 "test must pass)"},
+	{0, "update-expect", GT_ARG_FLAG, NULL,
+	 "write what happened into the file of expected statuses"},
+	GT_REPORTING_ROWS,
+	{'v', "verbose", GT_ARG_FLAG, NULL, "show also tests that end as expected"},
+	{'h', "help", GT_ARG_FLAG, NULL, "print this help"},
+};
+
+static const struct gt_arg_command command = {
+	.name = "gauntlet run",
+	.summary = "Takes tests through the stages setup, import_model, preprocessing, compilation, "
+	           "construct_inputs, native_inference, compiled_inference, postprocessing and "
+	           "comparison, and says for each PASS, Numerics or the stage it stopped in.\n"
+	           "Exit codes: 0 as expected, 1 a test was not, 2 wrong usage or a missing tool, "
+	           "3 internal error or a report could not be written, 4 no tests selected, "
+	           "6 incomplete, 130/143 ended by a signal.",
+	.positional = {"TEST", "name of a test; all built-in suites are searched without --suite", 0,
+	               SIZE_MAX},
+	.rows = rows,
+	.count = GT_COUNTOF(rows),
+};
+
+// Everything a run needs, from flags; owned.
+struct run_setup {
+	struct gt_toolchain tools;
+	struct gt_selected selected;
+	struct gt_options options;
+	struct gt_expectations expectations;
+	const char *expect_path; // NULL: none
+	struct gt_run_config config;
+	struct gt_rundir rundir;
+	json_t *argv;
+};
+
+static void observe(void *user, const struct gt_result *result, const json_t *event)
+{
+	if (event)
+		gt_console_event(user, result, event);
+	else
+		gt_console_tick(user, result);
+}
+
+static json_t *argv_json(int argc, char **argv)
+{
+	json_t *list = json_array();
+	json_array_append_new(list, json_string("gauntlet"));
+	for (int i = 0; i < argc; i++)
+		json_array_append_new(list, gt_json_text(argv[i]));
+	return list;
+}
+
+// A flag that the compiler does not know ends its process: try them once, before the run.
+static gt_code check_compile_flags(const struct run_setup *d, struct gt_err *err)
+{
+	if (!d->config.plan.stages[GT_COMPILATION] || d->options.compile_args.count == 0)
+		return GT_OK;
+	struct gt_buf output = {0};
+	json_t *detail = NULL;
+	json_t *request = json_pack("{s:s,s:o}", "action", "check_flags", "options",
+	                            gt_options_to_json(&d->options));
+	gt_code rc = gt_ask(GT_HOST_COMPILER, &d->tools, request, FLAG_CHECK_LIMIT_S, &detail, NULL,
+	                    &output, err);
+	if (rc && output.length > 0)
+		rc = gt_fail(err, GT_BAD_USAGE, "the compiler refuses its flags: %.*s",
+		             (int)strcspn(output.data, "\n"), output.data);
+	json_decref(detail);
+	json_decref(request);
+	gt_buf_free(&output);
+	return rc;
+}
+
+static gt_code load_expectations(struct run_setup *d, const struct gt_args *args,
+                                 struct gt_err *err)
+{
+	d->expect_path = gt_arg_text(args, "expect", d->selected.expectations);
+	if (d->expect_path && strcmp(d->expect_path, "none") == 0)
+		d->expect_path = NULL;
+	if (gt_arg_given(args, "update-expect") && !d->expect_path)
+		return gt_fail(err, GT_BAD_USAGE, "flag '--update-expect' needs --expect FILE here");
+	if (!d->expect_path)
+		return GT_OK;
+	// A file that is to be written may be new.
+	if (gt_arg_given(args, "update-expect") && !gt_is_file(d->expect_path))
+		return GT_OK;
+	d->config.expectations = &d->expectations;
+	return gt_expect_load(d->expect_path, &d->expectations, err);
+}
+
+static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct gt_err *err)
+{
+	int64_t jobs = sysconf(_SC_NPROCESSORS_ONLN);
+	gt_toolchain_find(&d->tools);
+	gt_code rc = gt_settings_make(args, &d->options, &d->config.plan, err);
+	if (!rc && gt_arg_given(args, "jobs"))
+		rc = gt_arg_integer("jobs", gt_arg_text(args, "jobs", "1"), 1, MAX_JOBS, &jobs, err);
+	if (!rc)
+		rc = gt_toolchain_check(&d->tools, err);
+	if (!rc)
+		rc = gt_selection_make(args, &d->tools, &d->selected, err);
+	if (!rc)
+		rc = load_expectations(d, args, err);
+	if (!rc)
+		rc = check_compile_flags(d, err);
+	if (!rc)
+		rc = gt_rundir_open(gt_arg_text(args, "rundirectory", "test-run"), &d->rundir, err);
+	d->config.jobs = (int)(jobs < 1 ? 1 : jobs);
+	d->config.cases = &d->selected.cases;
+	d->config.tools = &d->tools;
+	d->config.argv = d->argv;
+	d->config.keep_artifacts = !gt_arg_given(args, "no-artifacts");
+	return rc;
+}
+
+static void clean_up(struct run_setup *d)
+{
+	gt_rundir_close(&d->rundir);
+	gt_expect_free(&d->expectations);
+	gt_selection_free(&d->selected);
+	gt_options_free(&d->options);
+	gt_toolchain_free(&d->tools);
+	json_decref(d->argv);
+}
+
+// Run, show, report. Returns the exit code.
+static int run_and_report(struct run_setup *d, const struct gt_args *args,
+                          struct gt_err *err)
+{
+	struct gt_terminal terminal = gt_terminal_of(1, gt_arg_text(args, "color", "auto"));
+	struct gt_console_options shown = {
+		.fd = 1, .terminal = terminal.interactive, .color = terminal.color,
+		.width = terminal.width, .verbose = gt_arg_given(args, "verbose"),
+	};
+	struct gt_result result = {0};
+	struct gt_console *console = gt_console_new(&shown, d->selected.cases.count);
+	int signal_number = 0;
+	d->config.observe = observe;
+	d->config.user = console;
+	gt_code rc = gt_run(&d->config, &d->rundir, &result, &signal_number, err);
+	gt_console_delete(console);
+
+	int exit_code = GT_EXIT_OK;
+	if (rc)
+		exit_code = gt_cli_fail(err);
+	if (result.run) { // also after a failure: what was recorded is worth its report
+		int code = gt_reporting_write(args, &result, d->rundir.path, &terminal);
+		exit_code = exit_code ? exit_code : code;
+	}
+	if (!rc && gt_arg_given(args, "update-expect") && result.complete) {
+		if (gt_expect_update(d->expect_path, &result, err))
+			exit_code = gt_cli_fail(err);
+		else
+			exit_code = GT_EXIT_OK; // what happened is now what is expected
+	}
+	gt_result_free(&result);
+	if (signal_number) {
+		gt_rundir_close(&d->rundir);
+		signal(signal_number, SIG_DFL);
+		raise(signal_number);
+	}
+	return exit_code;
+}
+
+int gt_cmd_run(int argc, char **argv)
+{
+	struct gt_args args;
+	bool done;
+	int exit_code = GT_EXIT_OK;
+	gt_cli_parse(&command, argc, argv, &args, &done, &exit_code);
+	if (!done) {
+		struct gt_err err = {0};
+		struct run_setup d = {.argv = argv_json(argc, argv), .rundir = {.lock = -1}};
+		gt_code rc = prepare(&d, &args, &err);
+		if (rc)
+			exit_code = rc == GT_NOT_FOUND ? (gt_cli_fail(&err), GT_EXIT_NO_TESTS)
+			                               : gt_cli_fail(&err);
+		else
+			exit_code = run_and_report(&d, &args, &err);
+		clean_up(&d);
+	}
+	gt_arg_free(&args);
+	return exit_code;
+}

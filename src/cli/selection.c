@@ -1,0 +1,168 @@
+#include "cli/selection.h"
+
+#include "cli/cli.h"
+#include "run/ask.h"
+#include "suite/expect.h"
+#include "suite/select.h"
+#include "suite/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LIST_LIMIT_S 120
+
+const char *gt_share_folder(void)
+{
+	const char *folder = getenv("GAUNTLET_SHARE");
+	return folder && *folder ? folder : GT_SHARE;
+}
+
+void gt_cli_parse(const struct gt_arg_command *command, int argc, char **argv,
+                  struct gt_args *args, bool *done, int *exit_code)
+{
+	struct gt_err err = {0};
+	gt_code rc = gt_arg_parse(command, (size_t)argc - 1, (const char *const *)argv + 1, args, &err);
+	*done = true;
+	if (gt_arg_given(args, "help")) {
+		struct gt_buf text = {0};
+		gt_arg_help(command, &text);
+		fputs(gt_buf_text(&text), stdout);
+		gt_buf_free(&text);
+		*exit_code = GT_EXIT_OK;
+	} else if (rc) {
+		*exit_code = gt_cli_fail(&err);
+	} else {
+		*done = false;
+	}
+}
+
+// Python files are listed by the frontend, which is the only one to run what they contain.
+static gt_code list_python(const char *spec, const struct gt_toolchain *tools,
+                           struct gt_cases *cases, struct gt_err *err)
+{
+	char folder[] = "/tmp/gauntlet-list-XXXXXX";
+	if (!mkdtemp(folder))
+		return gt_fail_errno(err, "cannot make a folder in /tmp");
+	char *file = gt_path_absolute(spec);
+	char *out = gt_path_join(folder, "listing.json");
+	json_t *request = json_pack("{s:s,s:o,s:s}", "action", "list", "file", gt_json_text(file),
+	                            "out", out);
+	json_t *detail = NULL, *listing = NULL;
+	gt_code rc = gt_ask(GT_HOST_FRONTEND, tools, request, LIST_LIMIT_S, &detail, NULL, NULL, err);
+	if (!rc)
+		rc = gt_json_read(out, &listing, err);
+	if (!rc)
+		rc = gt_suite_read_listing(listing, cases, err);
+	if (rc)
+		gt_err_context(err, "cannot list the tests of '%s'", spec);
+	json_decref(listing);
+	json_decref(detail);
+	json_decref(request);
+	free(out);
+	free(file);
+	(void)!gt_remove_tree(folder, NULL);
+	return rc;
+}
+
+static gt_code load_builtin(const struct gt_toolchain *tools, struct gt_cases *cases,
+                            struct gt_err *err)
+{
+	gt_code rc = GT_OK;
+	for (size_t i = 0; !rc && gt_suite_builtin[i]; i++)
+		rc = gt_suite_load(gt_suite_builtin[i], tools->onnx_folder, cases, err);
+	return rc;
+}
+
+// The default suite is a list of names: the tests of its file of expected statuses.
+static gt_code load_default(const struct gt_toolchain *tools, struct gt_cases *cases,
+                            struct gt_err *err)
+{
+	struct gt_cases all = {0};
+	struct gt_expectations expect = {0};
+	struct gt_selection wanted = {0};
+	char *path = gt_path_join(gt_share_folder(), "default.expect");
+	gt_code rc = gt_expect_load(path, &expect, err);
+	for (size_t i = 0; i < expect.count; i++)
+		gt_names_add(&wanted.names, expect.items[i].test);
+	if (!rc)
+		rc = load_builtin(tools, &all, err);
+	if (!rc) {
+		gt_cases_name(&all);
+		rc = gt_select(&wanted, &all, err);
+	}
+	for (size_t i = 0; !rc && i < all.count; i++) {
+		*gt_cases_add(cases) = all.items[i];
+		all.items[i] = (struct gt_case){0}; // moved
+	}
+	gt_names_free(&wanted.names);
+	gt_expect_free(&expect);
+	gt_cases_free(&all);
+	free(path);
+	return rc;
+}
+
+static gt_code load_suite(const char *spec, const struct gt_toolchain *tools,
+                          struct gt_cases *cases, struct gt_err *err)
+{
+	if (strcmp(spec, "default") == 0)
+		return load_default(tools, cases, err);
+	if (gt_suite_is_python(spec))
+		return list_python(spec, tools, cases, err);
+	return gt_suite_load(spec, tools->onnx_folder, cases, err);
+}
+
+// The shipped expectations that fit what was asked for, if any.
+static char *shipped(const struct gt_names *suites, bool bare)
+{
+	const char *name = bare ? "default" : "onnx-node";
+	for (size_t i = 0; i < suites->count; i++) {
+		if (i > 0 && strcmp(suites->items[i], suites->items[0]) != 0)
+			return NULL;
+		name = suites->items[i];
+	}
+	if (strncmp(name, "onnx-", 5) != 0 && strcmp(name, "default") != 0)
+		return NULL;
+	char *file = gt_format("%s/%s.expect", gt_share_folder(), name);
+	if (gt_is_file(file))
+		return file;
+	free(file);
+	return NULL;
+}
+
+gt_code gt_selection_make(const struct gt_args *args, const struct gt_toolchain *tools,
+                          struct gt_selected *out, struct gt_err *err)
+{
+	*out = (struct gt_selected){0};
+	const struct gt_names *suites = gt_arg_list(args, "suite");
+	struct gt_selection selection = {
+		.names = args->positionals, // borrowed
+		.filter = gt_arg_text(args, "test-filter", NULL),
+		.tests_file = gt_arg_text(args, "testsfile", NULL),
+	};
+	bool bare = suites->count == 0 && selection.names.count == 0 && !selection.filter &&
+	            !selection.tests_file;
+	gt_code rc = GT_OK;
+	if (bare)
+		rc = load_suite("default", tools, &out->cases, err);
+	else if (suites->count == 0)
+		rc = load_builtin(tools, &out->cases, err);
+	for (size_t i = 0; !rc && i < suites->count; i++)
+		rc = load_suite(suites->items[i], tools, &out->cases, err);
+	if (!rc) {
+		gt_cases_name(&out->cases);
+		rc = gt_select(&selection, &out->cases, err);
+	} else if (rc == GT_NOT_FOUND) {
+		err->code = rc = GT_BAD_USAGE; // a suite that is not there is a wrong name, not "no tests"
+	}
+	out->expectations = shipped(suites, bare);
+	return rc;
+}
+
+void gt_selection_free(struct gt_selected *s)
+{
+	gt_cases_free(&s->cases);
+	free(s->expectations);
+	*s = (struct gt_selected){0};
+}

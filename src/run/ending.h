@@ -1,0 +1,36 @@
+// run/ending.h - what an ending means: pure rules from exit facts and the reply, never from text.
+#ifndef GT_RUN_ENDING_H
+#define GT_RUN_ENDING_H
+
+#include "base/json.h"
+#include "worker/supervisor.h"
+
+// What is known when a request is over.
+struct gt_facts {
+	bool ended;     // the child has ended and `report` is true
+	bool lost;      // its supervisor or host went without a report
+	bool timed_out; // our deadline fired first
+	bool stopped;   // we killed it because the run was interrupted
+	double limit_s;
+	struct gt_job_report report;
+	gt_code frame_rc;  // GT_OK: `frame` is a reply; GT_NOT_FOUND: none came; else garbage came
+	const char *frame;
+};
+
+struct gt_ending {
+	bool ok;
+	json_t *reply;    // owned; NULL if there was none that could be believed
+	char why[32];     // docs/formats.md "Why"; "" when ok
+	char *message;    // one sentence; owned; NULL when ok
+	double seconds;   // wall time
+	struct gt_job_report report; // zero for a request that its instance outlived
+};
+
+// Judge. `what` names who did the work, for the sentence ("the compiler").
+void gt_ending_judge(const struct gt_facts *facts, const char *what, struct gt_ending *out);
+void gt_ending_free(struct gt_ending *ending);
+
+// "SIGSEGV" and the like; "signal 40" for one without a name. Static or in `buffer`.
+const char *gt_signal_name(int number, char buffer[16]);
+
+#endif // GT_RUN_ENDING_H

@@ -1,0 +1,273 @@
+#include "run/host.h"
+
+#include "base/file.h"
+#include "run/job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// Descriptor of the control socket in every host.
+#define CONTROL_FD 3
+
+#define MIMALLOC "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2"
+
+// Nothing of the user's environment reaches a host but what is needed to find things.
+struct environment {
+	char *items[24];
+	size_t count;
+};
+
+static void add(struct environment *e, const char *name, const char *value)
+{
+	if (value && e->count + 1 < GT_COUNTOF(e->items))
+		e->items[e->count++] = gt_format("%s=%s", name, value);
+}
+
+static void make_environment(struct environment *e, enum gt_host_kind kind)
+{
+	static const char *const kept[] = {
+		"PATH", "GAUNTLET_DEPS", "GAUNTLET_PYTHON", "GAUNTLET_IREE_COMPILER",
+		"GAUNTLET_ONNXRUNTIME", "GAUNTLET_ONNX", "GAUNTLET_FRONTEND", "GAUNTLET_WORKER",
+		"VK_ICD_FILENAMES", "VK_DRIVER_FILES", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TZ",
+	};
+	for (size_t i = 0; i < GT_COUNTOF(kept); i++)
+		add(e, kept[i], getenv(kept[i]));
+	add(e, "LC_ALL", "C.UTF-8");
+	add(e, "ORT_DISABLE_TELEMETRY", "1");
+	add(e, "OMP_NUM_THREADS", "1");
+	add(e, "OPENBLAS_NUM_THREADS", "1");
+	add(e, "LLVM_DISABLE_SYMBOLIZATION", "1"); // a crash must not start a symbolizer over 244 MB
+	if (kind == GT_HOST_COMPILER && gt_is_file(MIMALLOC))
+		add(e, "LD_PRELOAD", MIMALLOC);
+}
+
+static char *own_path(void)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+	return n > 0 ? gt_strndup(path, (size_t)n) : gt_strdup("gauntlet");
+}
+
+static gt_code make_arguments(enum gt_host_kind kind, const struct gt_toolchain *tools,
+                              char *arguments[8], struct gt_err *err)
+{
+	size_t n = 0;
+	if (kind != GT_HOST_FRONTEND) {
+		arguments[n++] = own_path();
+		arguments[n++] = gt_strdup("host");
+		arguments[n++] = gt_strdup(gt_host_name(kind));
+		arguments[n++] = gt_format("%d", CONTROL_FD);
+		arguments[n] = NULL;
+		return GT_OK;
+	}
+	if (!tools->python || !tools->frontend_folder || !tools->worker_library)
+		return gt_fail(err, GT_NOT_FOUND, "the Python frontend is not there; see gauntlet doctor");
+	arguments[n++] = gt_strdup(tools->python);
+	arguments[n++] = gt_strdup("-I"); // no user site, no current folder on the path
+	arguments[n++] = gt_path_join(tools->frontend_folder, "gauntlet/__main__.py");
+	arguments[n++] = gt_strdup("host");
+	arguments[n++] = gt_format("%d", CONTROL_FD);
+	arguments[n++] = gt_strdup(tools->worker_library);
+	arguments[n] = NULL;
+	return GT_OK;
+}
+
+static void set_state(struct gt_host *host, enum gt_host_state state)
+{
+	host->state = state;
+	if (host->changed)
+		host->changed(host);
+}
+
+// Socket and process are both gone: only now may the host be started again.
+static void on_closed(uv_handle_t *handle)
+{
+	struct gt_host *host = handle->data;
+	if (--host->open_handles > 0)
+		return;
+	set_state(host, host->failure ? GT_HOST_FAILED : GT_HOST_IDLE);
+}
+
+// The end of what the host printed, one line, for a sentence.
+static char *last_line(const struct gt_host *host)
+{
+	char text[2048];
+	off_t end = lseek(host->log, 0, SEEK_END);
+	off_t from = end > (off_t)sizeof text - 1 ? end - (off_t)sizeof text + 1 : 0;
+	ssize_t n = pread(host->log, text, sizeof text - 1, from);
+	text[n > 0 ? n : 0] = '\0';
+	while (n > 0 && text[n - 1] == '\n')
+		text[--n] = '\0';
+	char *line = strrchr(text, '\n');
+	return gt_strdup(line ? line + 1 : text);
+}
+
+// The socket is closed: the process ended, or will.
+static void part(struct gt_host *host)
+{
+	if (host->control < 0)
+		return;
+	uv_close((uv_handle_t *)&host->poll, on_closed);
+	close(host->control);
+	host->control = -1;
+	host->deaths++;
+	if (host->state != GT_HOST_READY && !host->failure) {
+		char *line = last_line(host);
+		host->failure = gt_format("the %s host ended before it was ready%s%s",
+		                          gt_host_name(host->kind), *line ? ": " : "", line);
+		free(line);
+	}
+	host->state = GT_HOST_ENDING;
+	gt_job_host_gone(host);
+}
+
+static void take_hello(struct gt_host *host, const char *text)
+{
+	json_error_t why;
+	json_decref(host->identity);
+	host->identity = json_loads(text, 0, &why);
+	const char *failure = gt_json_string_or(host->identity, "error", NULL);
+	if (failure || !host->identity) {
+		host->failure = gt_strdup(failure ? failure : "the host sent a greeting that is none");
+		part(host);
+		return;
+	}
+	set_state(host, GT_HOST_READY);
+}
+
+static void on_control(uv_poll_t *handle, int status, int events)
+{
+	struct gt_host *host = handle->data;
+	(void)events;
+	union {
+		struct gt_notice notice;
+		char bytes[16384];
+	} message = {0};
+	ssize_t n = status < 0 ? 0
+	                       : recv(host->control, &message, sizeof message - 1, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n < (ssize_t)sizeof message.notice || message.notice.magic != GT_ORDER_MAGIC)
+		part(host);
+	else if (message.notice.kind == GT_NOTICE_HELLO)
+		take_hello(host, message.bytes + sizeof message.notice);
+	else
+		gt_job_notice(host, &message.notice);
+}
+
+static void on_ended(uv_process_t *process, int64_t status, int signal)
+{
+	struct gt_host *host = process->data;
+	(void)status;
+	(void)signal;
+	part(host);
+	uv_close((uv_handle_t *)process, on_closed);
+}
+
+static gt_code spawn(struct gt_host *host, uv_loop_t *loop, char **arguments, int control,
+                     struct gt_err *err)
+{
+	struct environment environment = {0};
+	make_environment(&environment, host->kind);
+	uv_stdio_container_t streams[CONTROL_FD + 1] = {
+		{.flags = UV_IGNORE},
+		{.flags = UV_INHERIT_FD, .data.fd = host->log},
+		{.flags = UV_INHERIT_FD, .data.fd = host->log},
+		{.flags = UV_INHERIT_FD, .data.fd = control},
+	};
+	uv_process_options_t options = {
+		.exit_cb = on_ended, .file = arguments[0], .args = arguments, .env = environment.items,
+		.cwd = "/", .stdio = streams, .stdio_count = GT_COUNTOF(streams),
+	};
+	host->process.data = host;
+	int rc = uv_spawn(loop, &host->process, &options);
+	for (size_t i = 0; i < environment.count; i++)
+		free(environment.items[i]);
+	if (rc == 0)
+		return GT_OK;
+	uv_close((uv_handle_t *)&host->process, NULL);
+	return gt_fail(err, GT_IO, "cannot start '%s': %s", arguments[0], uv_strerror(rc));
+}
+
+gt_code gt_host_start(struct gt_host *host, uv_loop_t *loop, const struct gt_toolchain *tools,
+                      struct gt_err *err)
+{
+	char *arguments[8] = {0};
+	int pair[2];
+	gt_host_free(host);
+	host->control = -1;
+	gt_code rc = make_arguments(host->kind, tools, arguments, err);
+	host->log = memfd_create("gauntlet-host", MFD_CLOEXEC);
+	if (!rc && (host->log < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0))
+		rc = gt_fail_errno(err, "cannot make the socket of a host");
+	if (!rc) {
+		rc = spawn(host, loop, arguments, pair[1], err);
+		close(pair[1]);
+		if (rc)
+			close(pair[0]);
+	}
+	if (!rc) {
+		host->control = pair[0];
+		fcntl(host->control, F_SETFL, O_NONBLOCK);
+		uv_poll_init(loop, &host->poll, host->control);
+		host->poll.data = host;
+		uv_poll_start(&host->poll, UV_READABLE, on_control);
+		host->open_handles = 2;
+		host->state = GT_HOST_STARTING;
+	}
+	for (size_t i = 0; arguments[i]; i++)
+		free(arguments[i]);
+	return rc;
+}
+
+gt_code gt_host_order_start(struct gt_host *host, uint64_t job, bool instance,
+                            const int fds[GT_ORDER_FDS], struct gt_err *err)
+{
+	struct gt_order order = {.magic = GT_ORDER_MAGIC, .kind = GT_ORDER_START, .job = job,
+	                         .instance = instance};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * GT_ORDER_FDS)];
+	} control = {0};
+	struct iovec part = {.iov_base = &order, .iov_len = sizeof order};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
+	                         .msg_controllen = sizeof control};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * GT_ORDER_FDS);
+	memcpy(CMSG_DATA(c), fds, sizeof(int) * GT_ORDER_FDS);
+	if (sendmsg(host->control, &message, MSG_NOSIGNAL) < 0)
+		return gt_fail_errno(err, "cannot give a job to the %s host", gt_host_name(host->kind));
+	return GT_OK;
+}
+
+void gt_host_order_kill(struct gt_host *host, uint64_t job)
+{
+	struct gt_order order = {.magic = GT_ORDER_MAGIC, .kind = GT_ORDER_KILL, .job = job};
+	if (host->control >= 0)
+		(void)!send(host->control, &order, sizeof order, MSG_NOSIGNAL);
+}
+
+void gt_host_stop(struct gt_host *host)
+{
+	host->changed = NULL;
+	part(host);
+}
+
+void gt_host_free(struct gt_host *host)
+{
+	json_decref(host->identity);
+	free(host->failure);
+	if (host->log > 0)
+		close(host->log);
+	host->identity = NULL;
+	host->failure = NULL;
+	host->log = -1;
+}

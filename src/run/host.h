@@ -1,0 +1,56 @@
+// run/host.h - the runner's side of a host process: start it, give it jobs, see it end.
+#ifndef GT_RUN_HOST_H
+#define GT_RUN_HOST_H
+
+#include "base/json.h"
+#include "core/stages.h"
+#include "engine/toolchain.h"
+#include "worker/host.h"
+
+#include <uv.h>
+
+struct gt_job;
+
+enum gt_host_state {
+	GT_HOST_IDLE,     // no process
+	GT_HOST_STARTING, // waits for HELLO
+	GT_HOST_READY,
+	GT_HOST_ENDING,   // its socket is closed, its process not yet gone
+	GT_HOST_FAILED,   // could not start; `failure` says why
+};
+
+// One per kind and run. Zero-initialised but for `kind`, `changed` and `user` it is idle.
+struct gt_host {
+	enum gt_host_kind kind;
+	enum gt_host_state state;
+	void (*changed)(struct gt_host *host); // the state is another one now
+	void *user;
+	json_t *identity;    // of its engine, from HELLO
+	char *failure;
+	int deaths;          // in a row, without a job reported between
+	struct gt_job *jobs; // those it runs
+	int control;         // our end, while there is a process
+	int log;             // memory file of what the host itself prints
+	uv_process_t process;
+	uv_poll_t poll;
+	int open_handles;
+};
+
+// Start the process. GT_IO if that is not possible; everything later comes through changed().
+GT_MUST_USE gt_code gt_host_start(struct gt_host *host, uv_loop_t *loop,
+                                  const struct gt_toolchain *tools, struct gt_err *err);
+
+// Order a job started with descriptors as in worker/host.h (borrowed).
+GT_MUST_USE gt_code gt_host_order_start(struct gt_host *host, uint64_t job, bool instance,
+                                        const int fds[GT_ORDER_FDS], struct gt_err *err);
+
+// Order a job's supervisor killed, when it does not end by itself.
+void gt_host_order_kill(struct gt_host *host, uint64_t job);
+
+// Let the process end: its socket closes. It must run no jobs.
+void gt_host_stop(struct gt_host *host);
+
+// Free what a stopped host holds, after the loop has ended.
+void gt_host_free(struct gt_host *host);
+
+#endif // GT_RUN_HOST_H

@@ -1,0 +1,274 @@
+#include "run/job.h"
+
+#include "base/clock.h"
+#include "worker/frame.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// How long each step of a kill may take before the next, harder one.
+#define KILL_STEP_MS 5000
+
+// Who did the work, for sentences.
+static const char *worker_name(const struct gt_job *job)
+{
+	static const char *const names[GT_HOST_COUNT] = {
+		[GT_HOST_PLAIN] = "the stage",
+		[GT_HOST_FRONTEND] = "the importer",
+		[GT_HOST_COMPILER] = "the compiler",
+		[GT_HOST_REFERENCE] = "ONNX Runtime",
+		[GT_HOST_RUNTIME] = "the compiled module",
+	};
+	return job->instance ? "the test class" : names[job->host->kind];
+}
+
+static void free_when_closed(uv_handle_t *handle)
+{
+	struct gt_job *job = handle->data;
+	if (--job->open_handles > 0)
+		return;
+	close(job->supervisor);
+	close(job->child);
+	close(job->log);
+	free(job->frame);
+	free(job);
+}
+
+static void close_job(struct gt_job *job)
+{
+	if (job->closing)
+		return;
+	job->closing = true;
+	*job->link = job->next;
+	if (job->next)
+		job->next->link = job->link;
+	uv_close((uv_handle_t *)&job->on_supervisor, free_when_closed);
+	uv_close((uv_handle_t *)&job->on_child, free_when_closed);
+	uv_close((uv_handle_t *)&job->deadline, free_when_closed);
+}
+
+// The request is over: judge it and hand the ending on.
+static void finish(struct gt_job *job, bool close)
+{
+	struct gt_ending ending;
+	bool busy = job->busy;
+	job->busy = false;
+	uv_timer_stop(&job->deadline);
+	job->facts.frame = job->frame;
+	gt_ending_judge(&job->facts, worker_name(job), &ending);
+	ending.seconds = (double)(gt_clock_ns() - job->began) / 1e9;
+	if (close)
+		close_job(job);
+	if (busy)
+		job->done(job, &ending);
+	else
+		gt_ending_free(&ending);
+}
+
+static void take_frame(struct gt_job *job)
+{
+	free(job->frame);
+	job->facts.frame_rc = gt_frame_receive(job->child, &job->frame, NULL);
+}
+
+// The supervisor's report, if it is there. It is the last thing a job says.
+static bool take_report(struct gt_job *job)
+{
+	struct gt_job_report report;
+	ssize_t n = recv(job->supervisor, &report, sizeof report, MSG_DONTWAIT);
+	if (n != sizeof report || report.magic != GT_REPORT_MAGIC)
+		return false;
+	job->facts.ended = true;
+	job->facts.report = report;
+	job->host->deaths = 0;
+	if (job->facts.frame_rc == GT_NOT_FOUND)
+		take_frame(job); // a reply was sent before the child ended
+	return true;
+}
+
+static void on_supervisor(uv_poll_t *handle, int status, int events)
+{
+	struct gt_job *job = handle->data;
+	(void)events;
+	if (status == 0 && take_report(job)) {
+		finish(job, true);
+		return;
+	}
+	// Its end without a report: the host's notice tells what became of it.
+	uv_poll_stop(handle);
+}
+
+static void on_child(uv_poll_t *handle, int status, int events)
+{
+	struct gt_job *job = handle->data;
+	(void)events;
+	(void)status;
+	take_frame(job);
+	if (job->facts.frame_rc == GT_OK && job->busy && !job->facts.timed_out)
+		finish(job, false);
+	else
+		uv_poll_stop(handle); // closed: the supervisor's report follows
+}
+
+static void order_kill(struct gt_job *job)
+{
+	switch (job->kill_steps++) {
+	case 0: // the supervisor kills the tree and reports
+		(void)!send(job->supervisor, "k", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		break;
+	case 1: // it does not: with it goes its PID namespace
+		gt_host_order_kill(job->host, job->number);
+		break;
+	default: // not even that; there is nothing left to wait for
+		job->facts.lost = true;
+		finish(job, true);
+	}
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	struct gt_job *job = timer->data;
+	if (job->kill_steps == 0)
+		job->facts.timed_out = true;
+	if (job->kill_steps < 2)
+		uv_timer_start(timer, on_deadline, KILL_STEP_MS, 0);
+	order_kill(job);
+}
+
+void gt_job_stop(struct gt_job *job)
+{
+	if (job->closing || job->facts.stopped)
+		return;
+	job->facts.stopped = true;
+	if (job->kill_steps == 0)
+		order_kill(job);
+	uv_timer_start(&job->deadline, on_deadline, KILL_STEP_MS, 0);
+}
+
+static void begin_request(struct gt_job *job, double limit_s)
+{
+	job->busy = true;
+	job->began = gt_clock_ns();
+	job->log_seen = lseek(job->log, 0, SEEK_END);
+	job->facts = (struct gt_facts){.limit_s = limit_s, .frame_rc = GT_NOT_FOUND};
+	uv_timer_start(&job->deadline, on_deadline, (uint64_t)(limit_s * 1000) + 1, 0);
+}
+
+void gt_job_request(struct gt_job *job, const char *request, double limit_s)
+{
+	begin_request(job, limit_s);
+	// If the child is gone already the send fails, and the supervisor's report says the rest.
+	(void)!gt_frame_send(job->child, request, strlen(request), NULL);
+}
+
+void gt_job_release(struct gt_job *job)
+{
+	close_job(job); // its sockets close with it; child and supervisor take that as the end
+}
+
+char *gt_job_output(const struct gt_job *job)
+{
+	if (job->instance)
+		usleep(5000); // its supervisor may not have drained yet what came before the reply
+	off_t end = lseek(job->log, 0, SEEK_END);
+	size_t length = end > job->log_seen ? (size_t)(end - job->log_seen) : 0;
+	char *text = gt_alloc(length + 1);
+	ssize_t n = pread(job->log, text, length, job->log_seen);
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static void lose(struct gt_job *job)
+{
+	if (job->closing)
+		return;
+	if (!take_report(job) && !job->facts.timed_out)
+		job->facts.lost = true;
+	finish(job, true);
+}
+
+void gt_job_notice(struct gt_host *host, const struct gt_notice *notice)
+{
+	for (struct gt_job *job = host->jobs; job; job = job->next) {
+		if (job->number != notice->job)
+			continue;
+		lose(job);
+		return;
+	}
+}
+
+void gt_job_host_gone(struct gt_host *host)
+{
+	while (host->jobs)
+		lose(host->jobs);
+}
+
+// Both ends of a new socket pair; ours does not block.
+static int make_pair(int pair[2])
+{
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		return -1;
+	int size = 2 * (int)(GT_FRAME_MAX + sizeof(struct gt_frame_header));
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	return fcntl(pair[0], F_SETFL, O_NONBLOCK);
+}
+
+static void open_handles(uv_loop_t *loop, struct gt_job *job)
+{
+	uv_poll_init(loop, &job->on_supervisor, job->supervisor);
+	uv_poll_init(loop, &job->on_child, job->child);
+	uv_timer_init(loop, &job->deadline);
+	job->on_supervisor.data = job->on_child.data = job->deadline.data = job;
+	job->open_handles = 3;
+	uv_poll_start(&job->on_supervisor, UV_READABLE, on_supervisor);
+	if (job->instance)
+		uv_poll_start(&job->on_child, UV_READABLE, on_child);
+}
+
+struct gt_job *gt_job_start(uv_loop_t *loop, struct gt_host *host, bool instance, int folder,
+                            const char *request, double limit_s,
+                            void (*done)(struct gt_job *, struct gt_ending *), void *user,
+                            struct gt_err *err)
+{
+	static uint64_t numbers;
+	int supervisor[2] = {-1, -1}, child[2] = {-1, -1};
+	int log = memfd_create("gauntlet-log", MFD_CLOEXEC);
+	gt_code rc = GT_OK;
+	if (log < 0 || make_pair(supervisor) != 0 || make_pair(child) != 0)
+		rc = gt_fail_errno(err, "cannot make the sockets of a job");
+	if (!rc)
+		rc = gt_frame_send(child[0], request, strlen(request), err);
+	uint64_t number = ++numbers;
+	if (!rc) {
+		int order[GT_ORDER_FDS] = {supervisor[1], child[1], log, folder};
+		rc = gt_host_order_start(host, number, instance, order, err);
+	}
+	if (supervisor[1] >= 0)
+		close(supervisor[1]);
+	if (child[1] >= 0)
+		close(child[1]);
+	if (rc) {
+		int ours[] = {supervisor[0], child[0], log};
+		for (size_t i = 0; i < GT_COUNTOF(ours); i++)
+			if (ours[i] >= 0)
+				close(ours[i]);
+		return NULL;
+	}
+	struct gt_job *job = gt_zalloc(1, sizeof *job);
+	*job = (struct gt_job){.user = user, .host = host, .number = number, .instance = instance,
+	                       .supervisor = supervisor[0], .child = child[0], .log = log,
+	                       .done = done, .next = host->jobs, .link = &host->jobs};
+	if (job->next)
+		job->next->link = &job->next;
+	host->jobs = job;
+	open_handles(loop, job);
+	begin_request(job, limit_s);
+	return job;
+}

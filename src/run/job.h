@@ -1,0 +1,54 @@
+// run/job.h - the runner's side of a job: a request, a deadline, a reply, an ending.
+#ifndef GT_RUN_JOB_H
+#define GT_RUN_JOB_H
+
+#include "run/ending.h"
+#include "run/host.h"
+
+// All members are private to run/job.c but `user`.
+struct gt_job {
+	void *user;
+	struct gt_host *host;
+	struct gt_job *next, **link; // in the host's list
+	uint64_t number;
+	bool instance;
+	int supervisor, child; // our ends of the two sockets
+	int log;               // memory file with what the child printed
+	int64_t log_seen;      // where the current request began in it
+	uv_poll_t on_supervisor, on_child;
+	uv_timer_t deadline;
+	int open_handles;
+	bool busy;             // a request waits for its reply
+	bool closing;
+	int kill_steps;        // how far an order to kill has gone
+	int64_t began;
+	struct gt_facts facts;
+	char *frame;
+	void (*done)(struct gt_job *job, struct gt_ending *ending);
+};
+
+// Start a job on `host` with its first request. `folder` is a descriptor of its working folder
+// (borrowed). done() is called once per request, with an ending that is the callee's; after it the
+// job is gone, unless it is an instance that has replied. NULL and `err` if it cannot be started.
+struct gt_job *gt_job_start(uv_loop_t *loop, struct gt_host *host, bool instance, int folder,
+                            const char *request, double limit_s,
+                            void (*done)(struct gt_job *, struct gt_ending *), void *user,
+                            struct gt_err *err);
+
+// A further request to an instance that is not busy. A failure comes through done().
+void gt_job_request(struct gt_job *job, const char *request, double limit_s);
+
+// Let an idle instance go; `job` is gone after this.
+void gt_job_release(struct gt_job *job);
+
+// Kill the whole tree because the run is to end; done() follows if a request was under way.
+void gt_job_stop(struct gt_job *job);
+
+// What the child printed during the current request, allocated. Call it in done().
+char *gt_job_output(const struct gt_job *job);
+
+// For run/host.c: a notice about a job; the host is gone and with it all its jobs.
+void gt_job_notice(struct gt_host *host, const struct gt_notice *notice);
+void gt_job_host_gone(struct gt_host *host);
+
+#endif // GT_RUN_JOB_H

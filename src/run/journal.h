@@ -1,0 +1,26 @@
+// run/journal.h - events.jsonl: one write per event, before anything else looks at it.
+#ifndef GT_RUN_JOURNAL_H
+#define GT_RUN_JOURNAL_H
+
+#include "core/event.h"
+
+#include <stdint.h>
+
+struct gt_journal {
+	int fd;
+	uint64_t seq;   // of the next event
+	int64_t start;  // clock at which the run began
+};
+
+// Begin a new journal in `folder`; an older one is replaced.
+GT_MUST_USE gt_code gt_journal_create(const char *folder, struct gt_journal *out,
+                                      struct gt_err *err);
+
+// Set "t" of the event (nanoseconds since the run began) and append it. A failure means that the
+// run must stop: what cannot be recorded has not happened.
+GT_MUST_USE gt_code gt_journal_append(struct gt_journal *j, json_t *event, struct gt_err *err);
+
+// Force what was written to the disk and close.
+GT_MUST_USE gt_code gt_journal_close(struct gt_journal *j, struct gt_err *err);
+
+#endif // GT_RUN_JOURNAL_H

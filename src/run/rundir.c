@@ -1,0 +1,155 @@
+#include "run/rundir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+// A folder with other people's files is not ours to empty.
+static gt_code check_ours(const char *path, struct gt_err *err)
+{
+	struct gt_names names = {0};
+	gt_code rc = gt_list_folder(path, &names, err);
+	bool ours = names.count == 0 || gt_names_contain(&names, "events.jsonl") ||
+	            (names.count == 1 && gt_names_contain(&names, "run.lock"));
+	if (!rc && !ours)
+		rc = gt_fail(err, GT_BAD_USAGE,
+		             "'%s' is not empty and no run has made it: name another run directory with -r",
+		             path);
+	gt_names_free(&names);
+	return rc;
+}
+
+static gt_code take_lock(struct gt_rundir *r, struct gt_err *err)
+{
+	char *path = gt_path_join(r->path, "run.lock");
+	gt_code rc = GT_OK;
+	r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (r->lock < 0)
+		rc = gt_fail_errno(err, "cannot open '%s'", path);
+	else if (flock(r->lock, LOCK_EX | LOCK_NB) != 0)
+		rc = gt_fail(err, GT_BAD_USAGE,
+		             "another gauntlet is running in '%s': wait for it, or name another run "
+		             "directory with -r", r->path);
+	free(path);
+	return rc;
+}
+
+// TMPDIR of a job ends up in a shell command that IREE does not quote.
+static gt_code make_tmp(struct gt_rundir *r, struct gt_err *err)
+{
+	r->tmp = gt_path_join(r->path, "tmp");
+	if (!gt_path_is_plain(r->tmp)) {
+		free(r->tmp);
+		r->tmp = gt_strdup("/tmp/gauntlet-XXXXXX");
+		if (!mkdtemp(r->tmp))
+			return gt_fail_errno(err, "cannot make a working folder in /tmp");
+		return GT_OK;
+	}
+	gt_code rc = gt_remove_tree(r->tmp, err);
+	return rc ? rc : gt_make_folders(r->tmp, err);
+}
+
+gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *err)
+{
+	*out = (struct gt_rundir){.lock = -1};
+	char *wanted = gt_path_absolute(path);
+	gt_code rc = gt_make_folders(wanted, err);
+	out->path = gt_path_absolute(wanted); // links are followed once, now that it exists
+	free(wanted);
+	if (!rc)
+		rc = check_ours(out->path, err);
+	if (!rc)
+		rc = take_lock(out, err);
+	if (!rc)
+		rc = make_tmp(out, err);
+	if (rc)
+		gt_rundir_close(out);
+	return rc;
+}
+
+void gt_rundir_close(struct gt_rundir *r)
+{
+	if (r->tmp)
+		(void)!gt_remove_tree(r->tmp, NULL);
+	if (r->lock >= 0)
+		close(r->lock);
+	free(r->tmp);
+	free(r->path);
+	*r = (struct gt_rundir){.lock = -1};
+}
+
+static gt_code empty_folder(const char *path, bool keep_inputs, struct gt_err *err)
+{
+	struct gt_names names = {0};
+	gt_code rc = gt_list_folder(path, &names, err);
+	for (size_t i = 0; !rc && i < names.count; i++) {
+		const char *name = names.items[i];
+		bool input = strncmp(name, "input.", 6) == 0 || strncmp(name, "data_set_", 9) == 0;
+		if (keep_inputs && input)
+			continue;
+		char *whole = gt_path_join(path, name);
+		rc = gt_remove_tree(whole, err);
+		free(whole);
+	}
+	gt_names_free(&names);
+	return rc;
+}
+
+gt_code gt_rundir_scratch(const struct gt_rundir *r, const char *name, int *fd, struct gt_err *err)
+{
+	char *path = gt_path_join(r->tmp, name);
+	gt_code rc = gt_make_folders(path, err);
+	if (!rc)
+		rc = empty_folder(path, false, err);
+	if (!rc) {
+		*fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (*fd < 0)
+			rc = gt_fail_errno(err, "cannot open '%s'", path);
+	}
+	free(path);
+	return rc;
+}
+
+char *gt_rundir_test_path(const struct gt_rundir *r, const struct gt_case *test)
+{
+	return gt_path_join(r->path, test->folder);
+}
+
+static gt_code write_test_json(const char *folder, const struct gt_case *test,
+                               const json_t *options, struct gt_err *err)
+{
+	char *path = gt_path_join(folder, "test.json");
+	json_t *json = json_object();
+	gt_json_set(json, "format", json_integer(1));
+	gt_json_set(json, "test", gt_case_to_json(test));
+	gt_json_set(json, "options", json_incref((json_t *)(uintptr_t)options));
+	gt_code rc = gt_json_write(path, json, err);
+	json_decref(json);
+	free(path);
+	return rc;
+}
+
+gt_code gt_rundir_test(const struct gt_rundir *r, const struct gt_case *test,
+                       const json_t *options, bool fresh, bool keep_inputs, json_t **records,
+                       struct gt_err *err)
+{
+	char *folder = gt_rundir_test_path(r, test);
+	char *stages = gt_path_join(folder, "stages.json");
+	*records = NULL;
+	gt_code rc = gt_make_folders(folder, err);
+	if (!rc && (!fresh || keep_inputs) && gt_is_file(stages))
+		rc = gt_json_read(stages, records, err);
+	if (!rc && fresh)
+		rc = empty_folder(folder, keep_inputs, err);
+	if (!rc)
+		rc = write_test_json(folder, test, options, err);
+	if (!*records)
+		*records = json_object();
+	free(stages);
+	free(folder);
+	return rc;
+}

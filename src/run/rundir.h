@@ -1,0 +1,38 @@
+// run/rundir.h - the run directory: its lock, its working folders, the folder of each test.
+//
+//   <run>/events.jsonl results.json run.lock tmp/ <test folder>/...
+#ifndef GT_RUN_RUNDIR_H
+#define GT_RUN_RUNDIR_H
+
+#include "base/file.h"
+#include "base/json.h"
+#include "core/case.h"
+#include "core/options.h"
+
+struct gt_rundir {
+	char *path;  // absolute
+	char *tmp;   // <run>/tmp, or a folder of ours elsewhere if IREE could not stand its name
+	int lock;
+};
+
+// Make or take over a run directory and lock it. GT_BAD_USAGE: another runner holds it, or it is a
+// folder with other content that no run of ours has made.
+GT_MUST_USE gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *err);
+
+// Remove the working folders and release the lock.
+void gt_rundir_close(struct gt_rundir *rundir);
+
+// An empty working folder below tmp/: make it, or empty it. Returns an O_DIRECTORY descriptor.
+GT_MUST_USE gt_code gt_rundir_scratch(const struct gt_rundir *rundir, const char *name, int *fd,
+                                      struct gt_err *err);
+
+// Prepare a test's folder: emptied if `fresh` (but for its inputs if `keep_inputs`), and test.json
+// written. *records is what stages.json of an earlier run says, a new object (empty if fresh).
+GT_MUST_USE gt_code gt_rundir_test(const struct gt_rundir *rundir, const struct gt_case *test,
+                                   const json_t *options, bool fresh, bool keep_inputs,
+                                   json_t **records, struct gt_err *err);
+
+// Allocated path of a test's folder.
+char *gt_rundir_test_path(const struct gt_rundir *rundir, const struct gt_case *test);
+
+#endif // GT_RUN_RUNDIR_H

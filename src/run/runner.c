@@ -1,0 +1,265 @@
+#include "run/runner.h"
+
+#include "base/clock.h"
+#include "run/test.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// After the first interruption, what runs may end by itself for this long.
+#define GRACE_NS 10000000000
+#define TICK_MS 100
+
+gt_code gt_runner_fail(struct gt_runner *r, gt_code code)
+{
+	if (!r->fatal)
+		r->fatal = code;
+	r->stopping = true;
+	r->stop_at = 0; // what still runs is killed at the next tick
+	return code;
+}
+
+void gt_runner_emit(struct gt_runner *r, json_t *event)
+{
+	struct gt_err err = {0};
+	if (!event)
+		abort();
+	if (r->fatal) {
+		json_decref(event);
+		return;
+	}
+	gt_code rc = gt_journal_append(&r->journal, event, &err);
+	if (!rc)
+		rc = gt_result_apply(r->result, event, &err);
+	if (rc) {
+		*r->err = err;
+		gt_runner_fail(r, rc);
+	} else if (r->config->observe) {
+		r->config->observe(r->config->user, r->result, event);
+	}
+	json_decref(event);
+}
+
+static void close_all(struct gt_runner *r)
+{
+	if (r->ending)
+		return;
+	r->ending = true;
+	for (size_t i = 0; i < GT_HOST_COUNT; i++)
+		if (r->hosts[i].state == GT_HOST_READY || r->hosts[i].state == GT_HOST_STARTING)
+			gt_host_stop(&r->hosts[i]);
+	for (size_t i = 0; i < GT_COUNTOF(r->signals); i++)
+		uv_close((uv_handle_t *)&r->signals[i], NULL);
+	uv_close((uv_handle_t *)&r->tick, NULL);
+}
+
+static bool idle(const struct gt_runner *r)
+{
+	for (int i = 0; i < r->config->jobs; i++)
+		if (r->slots[i])
+			return false;
+	return true;
+}
+
+static void fill_slots(struct gt_runner *r)
+{
+	for (size_t i = 0; i < (size_t)r->config->jobs; i++)
+		while (!r->stopping && !r->slots[i] && r->next_case < r->config->cases->count)
+			gt_test_start(r, i, &r->config->cases->items[r->next_case++]);
+	if (idle(r) && (r->stopping || r->next_case == r->config->cases->count))
+		close_all(r);
+}
+
+void gt_runner_slot_free(struct gt_runner *r, size_t slot)
+{
+	r->slots[slot] = NULL; // the next tick of the loop fills it: no recursion through tests
+}
+
+static void on_prepare(uv_prepare_t *handle)
+{
+	struct gt_runner *r = handle->data;
+	if (r->running && !r->ending)
+		fill_slots(r);
+	if (r->ending)
+		uv_close((uv_handle_t *)handle, NULL);
+}
+
+static json_t *run_start_event(const struct gt_runner *r)
+{
+	const struct gt_run_config *c = r->config;
+	char wall[GT_WALL_SIZE], id[64];
+	gt_clock_wall(wall);
+	snprintf(id, sizeof id, "%.19s-%d", wall, (int)getpid());
+	json_t *tools = json_object();
+	for (size_t i = 0; i < GT_HOST_COUNT; i++)
+		if (r->needs[i] && i != GT_HOST_PLAIN)
+			gt_json_set(tools, gt_host_name(i), json_incref(r->hosts[i].identity));
+	json_t *stages = json_array();
+	for (enum gt_stage_id s = 0; s < GT_STAGE_COUNT; s++)
+		if (c->plan.stages[s])
+			json_array_append_new(stages, json_string(gt_stage(s)->name));
+	return json_pack("{s:s,s:i,s:s,s:s,s:O,s:O,s:o,s:i,s:o,s:I}", "event", "run-start", "format",
+	                 GT_FORMAT_VERSION, "run", id, "wall", wall, "argv", c->argv, "options",
+	                 r->options, "tools", tools, "jobs", c->jobs, "stages", stages, "tests",
+	                 (json_int_t)c->cases->count);
+}
+
+static void announce_tests(struct gt_runner *r)
+{
+	const struct gt_run_config *c = r->config;
+	for (size_t i = 0; i < c->cases->count; i++) {
+		const struct gt_case *t = &c->cases->items[i];
+		const struct gt_expectation *e =
+			c->expectations ? gt_expect_find(c->expectations, t->id, t->name) : NULL;
+		gt_runner_emit(r, json_pack("{s:s,s:s,s:o,s:o,s:s,s:s,s:o}", "event", "test", "test",
+		                            t->id, "name", gt_json_text(t->name), "suite",
+		                            gt_json_text(t->suite), "folder", t->folder, "expect",
+		                            e ? e->status : GT_STATUS_PASS, "reason",
+		                            gt_json_text(e && e->reason ? e->reason : "")));
+	}
+}
+
+// Tests start when every host that the run needs has said hello.
+static void on_host_changed(struct gt_host *host)
+{
+	struct gt_runner *r = host->user;
+	if (r->ending)
+		return;
+	if (r->running) {
+		for (int i = 0; i < r->config->jobs; i++)
+			if (r->slots[i])
+				gt_test_host_changed(r->slots[i], host);
+		return;
+	}
+	if (host->state == GT_HOST_FAILED) {
+		gt_runner_fail(r, gt_fail(r->err, GT_ENGINE, "%s; see gauntlet doctor", host->failure));
+		close_all(r);
+		return;
+	}
+	for (size_t i = 0; i < GT_HOST_COUNT; i++)
+		if (r->needs[i] && r->hosts[i].state != GT_HOST_READY)
+			return;
+	r->running = true;
+	gt_runner_emit(r, run_start_event(r));
+	announce_tests(r);
+	if (r->fatal)
+		close_all(r);
+}
+
+static void stop_tests(struct gt_runner *r)
+{
+	for (int i = 0; i < r->config->jobs; i++)
+		if (r->slots[i])
+			gt_test_stop(r->slots[i]);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct gt_runner *r = timer->data;
+	if (r->stopping && gt_clock_ns() >= r->stop_at)
+		stop_tests(r);
+	if (r->config->observe)
+		r->config->observe(r->config->user, r->result, NULL);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct gt_runner *r = handle->data;
+	r->stop_at = r->stopping ? 0 : gt_clock_ns() + GRACE_NS;
+	r->stopping = true;
+	r->signal_number = number;
+	if (!r->running)
+		close_all(r);
+}
+
+static void find_needs(struct gt_runner *r)
+{
+	const struct gt_run_config *c = r->config;
+	for (size_t i = 0; i < c->cases->count; i++)
+		for (enum gt_stage_id s = 0; s < GT_STAGE_COUNT; s++)
+			if (c->plan.stages[s])
+				r->needs[gt_plan_place(&c->plan, &c->cases->items[i], s).host] = true;
+}
+
+static gt_code open_loop(struct gt_runner *r, uv_prepare_t *prepare)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	if (uv_loop_init(&r->loop) != 0)
+		return gt_fail(r->err, GT_IO, "cannot make an event loop");
+	uv_prepare_init(&r->loop, prepare);
+	prepare->data = r;
+	uv_prepare_start(prepare, on_prepare);
+	uv_timer_init(&r->loop, &r->tick);
+	r->tick.data = r;
+	uv_timer_start(&r->tick, on_tick, TICK_MS, TICK_MS);
+	for (size_t i = 0; i < GT_COUNTOF(r->signals); i++) {
+		uv_signal_init(&r->loop, &r->signals[i]);
+		r->signals[i].data = r;
+		uv_signal_start(&r->signals[i], on_signal, numbers[i]);
+	}
+	return GT_OK;
+}
+
+static void start_hosts(struct gt_runner *r)
+{
+	for (enum gt_host_kind k = 0; k < GT_HOST_COUNT && !r->fatal; k++) {
+		r->hosts[k] = (struct gt_host){.kind = k, .changed = on_host_changed, .user = r,
+		                               .control = -1, .log = -1};
+		if (!r->needs[k])
+			continue;
+		gt_code rc = gt_host_start(&r->hosts[k], &r->loop, r->config->tools, r->err);
+		if (rc) {
+			gt_runner_fail(r, rc);
+			close_all(r);
+		}
+	}
+}
+
+static void end_run(struct gt_runner *r)
+{
+	bool complete = r->running && !r->stopping;
+	if (r->running)
+		gt_runner_emit(r, json_pack("{s:s,s:b,s:s}", "event", "run-end", "complete", complete,
+		                            "reason", r->signal_number ? "interrupted" : ""));
+	struct gt_err err = {0};
+	gt_code rc = gt_journal_close(&r->journal, &err);
+	if (rc && !r->fatal) {
+		*r->err = err;
+		r->fatal = rc;
+	}
+}
+
+gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundir,
+               struct gt_result *result, int *signal_number, struct gt_err *err)
+{
+	struct gt_err own = {0};
+	struct gt_runner *r = gt_zalloc(1, sizeof *r);
+	uv_prepare_t prepare;
+	*r = (struct gt_runner){.config = config, .rundir = rundir, .result = result,
+	                        .err = err ? err : &own};
+	gt_code rc = gt_journal_create(rundir->path, &r->journal, r->err);
+	if (!rc)
+		rc = open_loop(r, &prepare);
+	if (rc) {
+		free(r);
+		return rc;
+	}
+	r->slots = gt_zalloc((size_t)config->jobs, sizeof(struct gt_test *));
+	r->options = gt_options_to_json(config->plan.options);
+	find_needs(r);
+	start_hosts(r);
+	uv_run(&r->loop, UV_RUN_DEFAULT);
+	end_run(r);
+	uv_loop_close(&r->loop);
+	for (size_t i = 0; i < GT_HOST_COUNT; i++)
+		gt_host_free(&r->hosts[i]);
+	rc = r->fatal;
+	*signal_number = r->signal_number;
+	json_decref(r->options);
+	free(r->slots);
+	free(r);
+	return rc;
+}

@@ -1,0 +1,33 @@
+// run/runner.h - a run: every selected test through its stages, many at once, all recorded.
+//
+// One thread and one event loop. Loads no ML library and forks no job: hosts do (run/host.h).
+// Read on in run/test.h, the way of one test.
+#ifndef GT_RUN_RUNNER_H
+#define GT_RUN_RUNNER_H
+
+#include "core/result.h"
+#include "engine/toolchain.h"
+#include "run/plan.h"
+#include "run/rundir.h"
+#include "suite/expect.h"
+
+// Borrows everything.
+struct gt_run_config {
+	struct gt_plan plan;
+	const struct gt_cases *cases;
+	const struct gt_expectations *expectations; // NULL: every test must pass
+	const struct gt_toolchain *tools;
+	const json_t *argv; // for the record
+	int jobs;           // tests at once, at least 1
+	bool keep_artifacts;
+	// Called after each event has been recorded and applied, and ten times a second with NULL.
+	void (*observe)(void *user, const struct gt_result *result, const json_t *event);
+	void *user;
+};
+
+// Run. GT_OK also when tests fail or the run is interrupted (*signal_number tells by what, else 0):
+// the result says it all. A failure means that no run took place, or that it could not be recorded.
+GT_MUST_USE gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundir,
+                           struct gt_result *result, int *signal_number, struct gt_err *err);
+
+#endif // GT_RUN_RUNNER_H

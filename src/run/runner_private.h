@@ -1,0 +1,42 @@
+// run/runner_private.h - what run/runner.c and run/test.c share: the run as they see it.
+#ifndef GT_RUN_RUNNER_PRIVATE_H
+#define GT_RUN_RUNNER_PRIVATE_H
+
+#include "run/host.h"
+#include "run/journal.h"
+#include "run/runner.h"
+
+struct gt_test;
+
+struct gt_runner {
+	const struct gt_run_config *config;
+	const struct gt_rundir *rundir;
+	struct gt_result *result;
+	struct gt_err *err;
+	gt_code fatal;      // the run cannot go on; `err` says why
+	uv_loop_t loop;
+	uv_timer_t tick;
+	uv_signal_t signals[3];
+	struct gt_host hosts[GT_HOST_COUNT];
+	bool needs[GT_HOST_COUNT];
+	struct gt_journal journal;
+	json_t *options;    // of every request
+	struct gt_test **slots; // config->jobs of them; NULL where no test runs
+	size_t next_case;
+	bool running;       // tests may start
+	bool stopping;      // no stage starts any more
+	bool ending;        // everything is being closed
+	int64_t stop_at;    // clock at which the jobs still running are killed
+	int signal_number;
+};
+
+// Record an event and tell the observer. Takes `event`. A failure stops the run.
+void gt_runner_emit(struct gt_runner *r, json_t *event);
+
+// The run cannot go on. Returns `code`.
+gt_code gt_runner_fail(struct gt_runner *r, gt_code code);
+
+// A test has left its slot.
+void gt_runner_slot_free(struct gt_runner *r, size_t slot);
+
+#endif // GT_RUN_RUNNER_PRIVATE_H

@@ -1,0 +1,404 @@
+#include "run/test.h"
+
+#include "run/job.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// A job whose host died under it is tried once more; that many deaths of a host in a row end it.
+#define MAX_ATTEMPTS 2
+#define MAX_HOST_DEATHS 3
+
+struct gt_test {
+	struct gt_runner *runner;
+	size_t slot;
+	const struct gt_case *test;
+	char *folder;
+	json_t *test_json;
+	enum gt_stage_id stage;
+	int attempt;
+	bool waiting;      // for the host of this stage
+	struct gt_job *job; // under way, or the idle instance
+	struct gt_job *instance;
+	json_t *records;   // stages.json
+	json_t *known;     // file -> hash, from an earlier run
+	json_t *made;      // file -> hash, in this run
+};
+
+static void next_stage(struct gt_test *t);
+
+static json_t *seconds_json(double seconds)
+{
+	return json_real(round(seconds * 1e6) / 1e6);
+}
+
+static void leave(struct gt_test *t)
+{
+	struct gt_runner *r = t->runner;
+	size_t slot = t->slot;
+	if (t->instance)
+		gt_job_release(t->instance);
+	json_decref(t->test_json);
+	json_decref(t->records);
+	json_decref(t->known);
+	json_decref(t->made);
+	free(t->folder);
+	free(t);
+	gt_runner_slot_free(r, slot);
+}
+
+// --no-artifacts: what people and programs read stays, the rest goes.
+static void remove_artifacts(const struct gt_test *t)
+{
+	struct gt_names names = {0};
+	(void)!gt_list_folder(t->folder, &names, NULL);
+	for (size_t i = 0; i < names.count; i++) {
+		const char *dot = strrchr(names.items[i], '.');
+		if (dot && (strcmp(dot, ".log") == 0 || strcmp(dot, ".json") == 0))
+			continue;
+		char *path = gt_path_join(t->folder, names.items[i]);
+		(void)!gt_remove_tree(path, NULL);
+		free(path);
+	}
+	gt_names_free(&names);
+}
+
+static void end_test(struct gt_test *t, const char *status, const char *why, const char *stage,
+                     const char *message)
+{
+	struct gt_runner *r = t->runner;
+	char *path = gt_path_join(t->folder, "stages.json");
+	gt_code rc = gt_json_write(path, t->records, r->err);
+	free(path);
+	if (rc) {
+		gt_runner_fail(r, rc);
+	} else {
+		if (!r->config->keep_artifacts)
+			remove_artifacts(t);
+		gt_runner_emit(r, json_pack("{s:s,s:s,s:s,s:s,s:s,s:o}", "event", "test-end", "test",
+		                            t->test->id, "status", status, "why", why, "stage", stage,
+		                            "message", gt_json_text(message)));
+	}
+	leave(t);
+}
+
+// <stage>.log of a failed stage: what and why, how to do it again, what was printed.
+static gt_code write_log(const struct gt_test *t, const struct gt_ending *e, const char *output,
+                         struct gt_err *err)
+{
+	const char *stage = gt_stage(t->stage)->name;
+	struct gt_buf text = {0};
+	char *name = gt_format("%s.log", stage);
+	char *path = gt_path_join(t->folder, name);
+	gt_buf_printf(&text, "test    %s\nstage   %s\nwhy     %s\n", t->test->id, stage, e->why);
+	gt_buf_printf(&text, "message %s\nagain   gauntlet stage %s '%s'\n", e->message, stage,
+	              t->folder);
+	gt_buf_printf(&text, "time    %.3f s\n\n", e->seconds);
+	gt_buf_puts(&text, output);
+	gt_code rc = gt_file_write(path, text.data, text.length, err);
+	gt_buf_free(&text);
+	free(path);
+	free(name);
+	return rc;
+}
+
+// A crash says little by itself: quote the first line that was printed.
+static void quote_output(struct gt_ending *e, const char *output)
+{
+	if (strncmp(e->why, "crash", 5) != 0 && strcmp(e->why, "protocol") != 0)
+		return;
+	while (*output == '\n' || *output == ' ')
+		output++;
+	size_t n = strcspn(output, "\n");
+	if (n == 0)
+		return;
+	char *whole = gt_format("%s: %.*s", e->message, n < 300 ? (int)n : 300, output);
+	free(e->message);
+	e->message = whole;
+}
+
+static json_t *inputs_json(const struct gt_test *t)
+{
+	json_t *list = json_array();
+	char *reads = gt_strdup(gt_stage(t->stage)->reads), *rest = reads;
+	for (char *file; (file = strtok_r(rest, " ", &rest));) {
+		json_t *hash = json_object_get(t->made, file);
+		if (!hash)
+			hash = json_object_get(t->known, file);
+		if (hash)
+			json_array_append_new(list, json_pack("{s:s,s:O}", "name", file, "hash", hash));
+	}
+	free(reads);
+	return list;
+}
+
+static json_t *end_event(const struct gt_test *t, const struct gt_ending *e)
+{
+	const struct gt_job_report *p = &e->report;
+	json_t *files = json_object_get(e->reply, "files");
+	json_t *detail = json_object_get(e->reply, "detail");
+	json_t *event = json_pack("{s:s,s:s,s:s,s:i,s:b,s:s,s:o}", "event", "stage-end", "test",
+	                          t->test->id, "stage", gt_stage(t->stage)->name, "attempt",
+	                          t->attempt, "ok", e->ok, "why", e->why, "message",
+	                          gt_json_text(e->message ? e->message : ""));
+	gt_json_set(event, "seconds", seconds_json(e->seconds));
+	gt_json_set(event, "user_seconds", seconds_json((double)p->user_us / 1e6));
+	gt_json_set(event, "system_seconds", seconds_json((double)p->system_us / 1e6));
+	gt_json_set(event, "max_rss_kb", json_integer(p->max_rss_kb));
+	gt_json_set(event, "output_bytes", json_integer((json_int_t)p->output_bytes));
+	gt_json_set(event, "dropped_bytes", json_integer((json_int_t)p->dropped_bytes));
+	gt_json_set(event, "leftovers", json_integer(p->leftovers));
+	gt_json_set(event, "files", json_is_array(files) ? json_incref(files) : json_array());
+	gt_json_set(event, "detail", json_is_object(detail) ? json_incref(detail) : json_object());
+	return event;
+}
+
+// What stages.json keeps of a stage, and which files later stages of this run may trust.
+static void keep_record(struct gt_test *t, const json_t *event, const json_t *identity)
+{
+	json_t *record = json_deep_copy(event);
+	json_object_del(record, "event");
+	json_object_del(record, "test");
+	json_object_del(record, "stage");
+	gt_json_set(record, "inputs", inputs_json(t));
+	gt_json_set(record, "tool", identity ? json_deep_copy(identity) : json_object());
+	json_t *stages = json_object_get(t->records, "stages");
+	gt_json_set(stages, gt_stage(t->stage)->name, record);
+
+	size_t i;
+	json_t *file;
+	json_array_foreach(json_object_get(event, "files"), i, file) {
+		const char *name = gt_json_string_or(file, "name", NULL);
+		json_t *hash = json_object_get(file, "hash");
+		if (name && json_is_string(hash))
+			gt_json_set(t->made, name, json_incref(hash));
+	}
+}
+
+static void after_stage(struct gt_test *t, const struct gt_ending *e)
+{
+	const struct gt_stage_row *row = gt_stage(t->stage);
+	json_t *detail = json_object_get(e->reply, "detail");
+	if (!e->ok && strcmp(e->why, "host") == 0 && t->attempt < MAX_ATTEMPTS) {
+		t->attempt++;
+		next_stage(t);
+	} else if (!e->ok) {
+		end_test(t, row->failed, e->why, row->name, e->message);
+	} else if (t->stage == GT_COMPARISON && !gt_json_bool_or(detail, "match", false)) {
+		end_test(t, GT_STATUS_NUMERICS, gt_json_string_or(detail, "difference", "value"),
+		         row->name, gt_json_string_or(detail, "message", ""));
+	} else {
+		t->stage++;
+		t->attempt = 1;
+		next_stage(t);
+	}
+}
+
+static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *output,
+                         const json_t *identity)
+{
+	struct gt_runner *r = t->runner;
+	gt_code rc = GT_OK;
+	if (!e->ok) {
+		quote_output(e, output);
+		rc = write_log(t, e, output, r->err);
+	}
+	// An interrupted stage has not ended: a later run does it again.
+	if (rc || r->fatal || strcmp(e->why, "interrupted") == 0) {
+		if (rc)
+			gt_runner_fail(r, rc);
+		leave(t);
+		return;
+	}
+	json_t *event = end_event(t, e);
+	keep_record(t, event, identity);
+	gt_runner_emit(r, event);
+	after_stage(t, e);
+}
+
+static void on_done(struct gt_job *job, struct gt_ending *ending)
+{
+	struct gt_test *t = job->user;
+	char *output = ending->ok ? gt_strdup("") : gt_job_output(job);
+	bool alive = job->instance && ending->report.magic == 0 && !job->closing;
+	const json_t *identity = job->host->identity;
+	t->job = NULL;
+	if (job->instance && !alive)
+		t->instance = NULL;
+	finish_stage(t, ending, output, identity);
+	free(output);
+	gt_ending_free(ending);
+}
+
+// A stage that could not even be asked for.
+static void fail_stage(struct gt_test *t, const char *why, const char *message)
+{
+	struct gt_ending e = {.message = gt_strdup(message)};
+	snprintf(e.why, sizeof e.why, "%s", why);
+	finish_stage(t, &e, "", NULL);
+	gt_ending_free(&e);
+}
+
+static char *make_request(const struct gt_test *t, json_t *needs)
+{
+	json_t *request = json_pack("{s:s,s:s,s:o,s:O,s:O,s:o}", "action", "stage", "stage",
+	                            gt_stage(t->stage)->name, "folder", gt_json_text(t->folder), "test",
+	                            t->test_json, "options", t->runner->options, "records", needs);
+	char *text = json_dumps(request, JSON_COMPACT);
+	json_decref(request);
+	if (!text)
+		abort();
+	return text;
+}
+
+static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placement place,
+                      const char *request)
+{
+	struct gt_runner *r = t->runner;
+	struct gt_err err = {0};
+	double limit_s = r->config->plan.limits_s[t->stage];
+	if (t->instance && place.instance) {
+		t->job = t->instance;
+		gt_job_request(t->instance, request, limit_s);
+		return;
+	}
+	char scratch[32];
+	int folder = -1;
+	snprintf(scratch, sizeof scratch, place.instance ? "instance-%zu" : "job-%zu", t->slot);
+	gt_code rc = gt_rundir_scratch(r->rundir, scratch, &folder, &err);
+	if (!rc)
+		t->job = gt_job_start(&r->loop, host, place.instance, folder, request, limit_s, on_done,
+		                      t, &err);
+	if (folder >= 0)
+		close(folder);
+	if (place.instance)
+		t->instance = t->job;
+	if (!t->job)
+		fail_stage(t, "host", err.text);
+}
+
+// Is the host there? Else have it started, and wait for gt_test_host_changed().
+static bool host_ready(struct gt_test *t, struct gt_host *host)
+{
+	struct gt_err err = {0};
+	t->waiting = false;
+	if (host->state == GT_HOST_READY)
+		return true;
+	if (host->state == GT_HOST_FAILED || host->deaths >= MAX_HOST_DEATHS) {
+		char *text = gt_format("the %s host cannot be used: %s", gt_host_name(host->kind),
+		                       host->failure ? host->failure : "it died again and again");
+		fail_stage(t, "host", text);
+		free(text);
+		return false;
+	}
+	if (host->state == GT_HOST_IDLE &&
+	    gt_host_start(host, &t->runner->loop, t->runner->config->tools, &err)) {
+		fail_stage(t, "host", err.text);
+		return false;
+	}
+	t->waiting = true;
+	return false;
+}
+
+static void start_stage(struct gt_test *t)
+{
+	struct gt_runner *r = t->runner;
+	const struct gt_plan *plan = &r->config->plan;
+	struct gt_placement place = gt_plan_place(plan, t->test, t->stage);
+	struct gt_host *host = &r->hosts[place.host];
+	if (!host_ready(t, host))
+		return;
+	struct gt_err err = {0};
+	json_t *needs;
+	if (gt_plan_needs(plan, t->test, t->stage, t->made, t->known, &needs, &err)) {
+		json_decref(needs);
+		fail_stage(t, "error", err.text);
+		return;
+	}
+	char *request = make_request(t, needs);
+	start_job(t, host, place, request);
+	free(request);
+}
+
+static void next_stage(struct gt_test *t)
+{
+	struct gt_runner *r = t->runner;
+	const struct gt_plan *plan = &r->config->plan;
+	t->stage = gt_plan_next(plan, t->stage);
+	if (r->fatal) {
+		leave(t);
+	} else if (t->stage == GT_STAGE_COUNT) {
+		end_test(t, GT_STATUS_PASS, plan->stages[GT_COMPARISON] ? "" : "partial", "", "");
+	} else if (r->stopping) {
+		leave(t);
+	} else {
+		gt_runner_emit(r, json_pack("{s:s,s:s,s:s,s:i}", "event", "stage-start", "test",
+		                            t->test->id, "stage", gt_stage(t->stage)->name, "attempt",
+		                            t->attempt));
+		if (r->fatal)
+			leave(t);
+		else
+			start_stage(t);
+	}
+}
+
+void gt_test_host_changed(struct gt_test *t, const struct gt_host *host)
+{
+	if (!t->waiting)
+		return;
+	struct gt_placement place = gt_plan_place(&t->runner->config->plan, t->test, t->stage);
+	if (place.host == host->kind)
+		start_stage(t);
+}
+
+void gt_test_stop(struct gt_test *t)
+{
+	if (t->job)
+		gt_job_stop(t->job);
+	else if (t->waiting)
+		leave(t);
+}
+
+// File hashes that an earlier run recorded in stages.json.
+static json_t *known_files(const json_t *records)
+{
+	json_t *known = json_object();
+	const char *stage;
+	json_t *record, *file;
+	size_t i;
+	json_object_foreach(json_object_get(records, "stages"), stage, record) {
+		json_array_foreach(json_object_get(record, "files"), i, file) {
+			const char *name = gt_json_string_or(file, "name", NULL);
+			json_t *hash = json_object_get(file, "hash");
+			if (name && json_is_string(hash))
+				gt_json_set(known, name, json_incref(hash));
+		}
+	}
+	return known;
+}
+
+void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
+{
+	const struct gt_plan *plan = &r->config->plan;
+	struct gt_test *t = gt_zalloc(1, sizeof *t);
+	*t = (struct gt_test){.runner = r, .slot = slot, .test = test, .attempt = 1,
+	                      .test_json = gt_case_to_json(test), .made = json_object(),
+	                      .folder = gt_rundir_test_path(r->rundir, test)};
+	r->slots[slot] = t;
+	gt_code rc = gt_rundir_test(r->rundir, test, r->options, plan->stages[GT_SETUP],
+	                            plan->options->load_inputs, &t->records, r->err);
+	if (rc) {
+		gt_runner_fail(r, rc);
+		leave(t);
+		return;
+	}
+	t->known = known_files(t->records);
+	gt_json_set(t->records, "format", json_integer(1));
+	gt_json_set(t->records, "test", gt_json_text(test->id));
+	if (!json_is_object(json_object_get(t->records, "stages")) || plan->stages[GT_SETUP])
+		gt_json_set(t->records, "stages", json_object());
+	next_stage(t);
+}
