@@ -13,6 +13,7 @@ static const char *const verdict_names[GT_VERDICT_COUNT] = {
 };
 
 #define WHY_PARTIAL "partial"
+#define MAX_WHY 64 // bytes
 
 // What the fold must remember of a test and no report needs.
 struct progress {
@@ -133,6 +134,15 @@ static gt_code get_stage(const json_t *event, enum gt_stage_id *stage, struct gt
 	return GT_OK;
 }
 
+// A why is one short word, so that it can stand in file names, tables and expectations.
+static bool is_why(const char *why)
+{
+	size_t n = 0;
+	while (why[n] > ' ' && why[n] < 0x7F)
+		n++;
+	return !why[n] && n <= MAX_WHY;
+}
+
 static gt_code apply_run_start(struct gt_result *r, const json_t *event, struct gt_err *err)
 {
 	int64_t format, tests;
@@ -199,6 +209,8 @@ static gt_code apply_test(struct gt_result *r, const json_t *event, struct gt_er
 		rc = gt_json_string(event, "reason", &reason, err);
 	if (rc)
 		return rc;
+	if (!*id)
+		return gt_fail(err, GT_BAD_DATA, "a test has no name");
 	if (gt_result_find(r, id))
 		return gt_fail(err, GT_BAD_DATA, "test '%s' is named twice", id);
 	if (f->staged)
@@ -282,6 +294,8 @@ static gt_code apply_stage_end(struct gt_result *r, const json_t *event, struct 
 	if (!p->running[stage] || attempt != p->attempt[stage])
 		return gt_fail(err, GT_BAD_DATA, "%s of '%s' ends as attempt %lld, which does not run",
 		               name, id, (long long)attempt);
+	if (!is_why(why))
+		return gt_fail(err, GT_BAD_DATA, "%s of '%s' ends with why '%s'", name, id, why);
 	if (ok != !*why)
 		return gt_fail(err, GT_BAD_DATA, "%s of '%s' %s", name, id,
 		               ok ? "went well, with a reason why not" : "failed without a reason");
@@ -307,7 +321,8 @@ static gt_code check_end(const struct gt_test_result *t, const struct progress *
 	if (strcmp(end->stage, passed ? "" : gt_stage(stage)->name) != 0)
 		return gt_fail(err, GT_BAD_DATA, "test '%s' ends with status %s in stage '%s'", t->id,
 		               end->status, end->stage);
-	if (passed ? *end->why && strcmp(end->why, WHY_PARTIAL) != 0 : !*end->why)
+	bool no_reason = !*end->why || strcmp(end->why, WHY_PARTIAL) == 0;
+	if (passed != no_reason || !is_why(end->why))
 		return gt_fail(err, GT_BAD_DATA, "test '%s' ends with status %s and why '%s'", t->id,
 		               end->status, end->why);
 	for (int i = 0; i < GT_STAGE_COUNT; i++) {

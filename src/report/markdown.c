@@ -218,8 +218,8 @@ static void put_notes(struct gt_buf *out, const struct gt_test_result *t)
 	struct gt_buf note = {0};
 	char *why = gt_text_why(t);
 	gt_text_cut(&note, why, MAX_NOTE);
-	if (t->vacuous)
-		gt_buf_printf(&note, "%svacuous", note.length ? "; " : "");
+	if (t->vacuous && strcmp(t->status, GT_STATUS_PASS) == 0)
+		gt_buf_puts(&note, "vacuous");
 	if (note.length) {
 		gt_buf_puts(out, " ");
 		put_escaped(out, gt_buf_text(&note));
@@ -251,8 +251,8 @@ static gt_code write_markdown(const struct gt_result *r, const char *path, struc
 	struct gt_buf out = {0};
 	struct counts c = count(r);
 	if (!r->complete)
-		gt_buf_printf(&out, "**INCOMPLETE: %zu of %zu tests have no result**\n\n",
-		              r->test_count - c.total, r->test_count);
+		gt_buf_printf(&out, "**INCOMPLETE RUN: %zu of %zu tests have a result**\n\n",
+		              c.total, r->test_count);
 	put_summaries(&out, &c);
 	put_detail(&out, r);
 	gt_code rc = gt_file_write(path, out.data, out.length, err);

@@ -19,6 +19,7 @@ struct gt_expectations {
 	struct gt_expectation *items;
 	size_t count;
 	char *path;
+	void *index; // test -> place; private
 };
 
 // GT_BAD_DATA names file and line: unknown status, missing field, a test named twice.

@@ -233,6 +233,7 @@ static void test_bad_members(void **state)
 		refuse(&r, bad_expectations[i], "unknown status");
 	refuse(&r, "{\"event\":\"test\",\"t\":1,\"test\":5}", "\"test\"");
 	refuse(&r, "{\"event\":\"test\",\"t\":1,\"test\":\"a\"}", "\"suite\"");
+	refuse(&r, TEST("", "PASS"), "no name");
 	apply(&r, TEST("a", "results-summary:crash"));
 	refuse(&r, START("b", "setup", 1), "no test 'b'");
 	refuse(&r, START("a", "set", 1), "no stage 'set'");
@@ -244,6 +245,7 @@ static void test_bad_members(void **state)
 	refuse(&r, STOP("a", "setup", 1, "\"ok\":true,\"seconds\":1"), "\"why\"");
 	refuse(&r, STOP("a", "setup", 1, "\"ok\":true,\"why\":\"error\",\"seconds\":1"), "why not");
 	refuse(&r, STOP("a", "setup", 1, "\"ok\":false,\"why\":\"\",\"seconds\":1"), "without");
+	refuse(&r, STOP("a", "setup", 1, BAD(1, "a\\n")), "ends with why");
 	refuse(&r, STOP("a", "setup", 1, OK(-1)), "no time");
 	refuse(&r, STOP("a", "setup", 1, OK("NaN")), "no time");
 	refuse(&r, "{\"event\":\"run-end\",\"t\":5}", "\"complete\"");
@@ -267,6 +269,8 @@ static void test_contradictions(void **state)
 	refuse(&r, END("a", "PASS", "partial", "setup"), "in stage 'setup'");
 	refuse(&r, END("a", "setup", "error", "setup"), "went well");
 	refuse(&r, END("a", "compilation", "", "compilation"), "why ''");
+	refuse(&r, END("a", "compilation", "partial", "compilation"), "why 'partial'");
+	refuse(&r, END("a", "compilation", "two words", "compilation"), "why 'two words'");
 	refuse(&r, END("a", "compilation", "error", "setup"), "in stage 'setup'");
 	refuse(&r, END("a", "results-summary", "error", "results-summary"), "in stage");
 	refuse(&r, END("a", "comparison", "error", "comparison"), "unknown status");
