@@ -1,0 +1,3 @@
+struct gt_twice {
+	int a;
+};

@@ -1,0 +1,3 @@
+#include "base/low.h"
+
+#include "core/case.h"

@@ -1,0 +1,3 @@
+#include "noun.h"
+#include "../base/low.h"
+#  include	"report/report.h"

@@ -1,0 +1,2 @@
+#include "core/case.h"
+#include "onnx/onnx-ml.pb-c.h"

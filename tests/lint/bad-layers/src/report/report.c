@@ -1,0 +1,3 @@
+#include "core/result.h"
+#include "suite/expect.h"
+#include "run/run.h"

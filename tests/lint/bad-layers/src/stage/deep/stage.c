@@ -1,0 +1,3 @@
+#include "engine/engine.h"
+#include "suite/suite.h"
+#include "run/run.h"

@@ -1,0 +1,2 @@
+#include "core/case.h"
+#include "engine/toolchain.h"

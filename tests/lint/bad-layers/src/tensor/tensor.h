@@ -1,0 +1,2 @@
+#include "onnx/onnx-ml.pb-c.h"
+#include "core/case.h"

@@ -1,0 +1,3 @@
+#include "worker/frame.h"
+#include "tensor/tensor.h"
+#include "core/case.h"
