@@ -1,0 +1,72 @@
+"""How the frontend says what went wrong: a code for the program, a sentence for the user."""
+
+import contextlib
+import os
+import sys
+import traceback
+
+_OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+MESSAGE_MAX = 1500  # bytes; the C side keeps 1600
+
+
+class Failure(Exception):
+    """Expected way out of a stage. `code` is a name of gt_code, `message` a lower-case sentence."""
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def clean(text, limit=MESSAGE_MAX):
+    """One line of text that any JSON reader takes: no control bytes, no surrogates, not long."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    raw = text.encode("utf-8", "replace")
+    if len(raw) > limit:
+        raw = raw[: limit - 3].decode("utf-8", "ignore").encode("utf-8") + b"..."
+    return raw.decode("utf-8")
+
+
+def first_line(error):
+    """The first line of an exception that says something."""
+    try:
+        lines = [line.strip() for line in str(error).splitlines()]
+    except Exception:  # a __str__ of the user's that raises itself
+        return ""
+    lines = [line for line in lines if line]
+    if not lines:
+        return ""
+    if lines[0].endswith(":") and len(lines) > 1:  # "Verification failed:" alone says nothing
+        return f"{lines[0]} {lines[1]}"
+    return lines[0]
+
+
+def describe(error):
+    """"<ExceptionType>: <first line>"."""
+    name = type(error).__name__
+    line = first_line(error)
+    return f"{name}: {line}" if line else name
+
+
+def print_traceback(error):
+    """To the job's log, from the first frame that is not ours."""
+    tb = error.__traceback__
+    while tb and tb.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER) and tb.tb_next:
+        tb = tb.tb_next
+    traceback.print_exception(type(error), error, tb, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def outside(what, code="engine"):
+    """Around code that is not ours: what it raises is its failure, not a fault of this program."""
+    try:
+        yield
+    except Failure:
+        raise
+    except MemoryError as error:
+        print_traceback(error)
+        raise Failure("no_memory", f"{what}: not enough memory") from error
+    except BaseException as error:  # SystemExit and KeyboardInterrupt of a hook too
+        print_traceback(error)
+        raise Failure(code, f"{what}: {describe(error)}") from error

@@ -1,0 +1,80 @@
+"""libgauntlet_worker.so (src/worker): fork and supervision of jobs, frames, the hash of records."""
+
+import ctypes
+import mmap
+import os
+
+_SERVE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
+
+
+class _HostOps(ctypes.Structure):
+    _fields_ = [("self", ctypes.c_void_p), ("serve", _SERVE)]
+
+
+_library = None
+
+
+def load(path):
+    """Load the library. OSError if that fails."""
+    global _library
+    # PyDLL keeps the interpreter's lock during calls: a fork inside must find it held by us.
+    library = ctypes.PyDLL(os.fspath(path))
+    library.gt_host_hello.argtypes = [ctypes.c_int, ctypes.c_char_p]
+    library.gt_host_serve.argtypes = [ctypes.c_int, ctypes.POINTER(_HostOps)]
+    library.gt_worker_hash.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+    library.gt_worker_hash.restype = None
+    _library = library
+
+
+def hash_bytes(data):
+    """128-bit XXH3 in canonical form, 32 hex digits."""
+    out = ctypes.create_string_buffer(33)
+    _library.gt_worker_hash(data, len(data), out)
+    return out.value.decode("ascii")
+
+
+def hash_file(path):
+    """(hash, size) of a file."""
+    with open(path, "rb") as f:
+        size = os.fstat(f.fileno()).st_size
+        if size == 0:
+            return hash_bytes(b""), 0
+        with mmap.mmap(f.fileno(), size, access=mmap.ACCESS_COPY) as view:
+            out = ctypes.create_string_buffer(33)
+            start = ctypes.c_char.from_buffer(view)
+            _library.gt_worker_hash(ctypes.addressof(start), size, out)
+            del start  # a view that is in use cannot be closed
+    return out.value.decode("ascii"), size
+
+
+def hello(control, text):
+    return _library.gt_host_hello(control, text.encode("utf-8")) == 0
+
+
+def serve(control, answer):
+    """Serve jobs until the runner goes away: answer(text) -> text runs in forked children.
+
+    Returns the exit code of the process.
+    """
+    libc = ctypes.PyDLL(None)
+    libc.malloc.argtypes = [ctypes.c_size_t]
+    libc.malloc.restype = ctypes.c_void_p
+    forked = []
+
+    def in_child(_self, request):
+        if not forked:  # first call in this process
+            ctypes.pythonapi.PyOS_AfterFork_Child()
+            forked.append(True)
+        reply = answer(request.decode("utf-8", "replace")).encode("utf-8", "replace") + b"\0"
+        memory = libc.malloc(len(reply))
+        ctypes.memmove(memory, reply, len(reply))
+        return memory
+
+    ops = _HostOps(None, _SERVE(in_child))
+    # Every fork happens inside gt_host_serve, so the interpreter is made ready for it once, here;
+    # each child undoes that with its first call.
+    ctypes.pythonapi.PyOS_BeforeFork()
+    try:
+        return _library.gt_host_serve(control, ctypes.byref(ops))
+    finally:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
