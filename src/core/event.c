@@ -93,6 +93,7 @@ struct reader {
 	bool whole;         // a newline ended it
 	int64_t offset;     // of its first byte
 	int64_t next;       // of the byte behind it
+	uint64_t lines;     // before it
 };
 
 // The next line; *end is set when there is none.
@@ -129,21 +130,21 @@ static bool at_end(struct reader *r)
 }
 
 // One line: visit its event, or find it torn.
-static gt_code take_line(struct reader *r, uint64_t number, gt_event_visit *visit, void *user,
-                         bool *torn, struct gt_err *err)
+static gt_code take_line(struct reader *r, gt_event_visit *visit, void *user, bool *torn,
+                         struct gt_err *err)
 {
 	const char *text = gt_buf_text(&r->line);
 	*torn = !r->whole || (!sum_fits(text, r->line.length) && at_end(r));
 	if (*torn)
 		return GT_OK;
 	json_t *event;
-	gt_code rc = gt_event_parse(text, r->line.length, number, &event, err);
+	gt_code rc = gt_event_parse(text, r->line.length, GT_EVENT_FIRST + r->lines, &event, err);
 	if (!rc) {
 		rc = visit(user, event, err);
 		json_decref(event);
 	}
 	if (rc)
-		gt_err_context(err, "'%s' line %" PRIu64, r->path, number);
+		gt_err_context(err, "'%s' line %" PRIu64, r->path, r->lines + 1);
 	return rc;
 }
 
@@ -155,12 +156,12 @@ gt_code gt_event_read_file(const char *path, gt_event_visit *visit, void *user, 
 	if (!r.file)
 		return gt_fail_errno(err, "cannot open '%s'", path);
 	gt_code rc = GT_OK;
-	for (uint64_t number = GT_EVENT_FIRST; !rc; number++) {
+	for (r.lines = 0; !rc; r.lines++) {
 		bool end = false, is_torn = false;
 		rc = next_line(&r, &end, err);
 		if (rc || end)
 			break;
-		rc = take_line(&r, number, visit, user, &is_torn, err);
+		rc = take_line(&r, visit, user, &is_torn, err);
 		if (is_torn) {
 			*torn = r.offset;
 			break;

@@ -10,8 +10,8 @@
 // Format of journal and results; a reader refuses a newer one.
 #define GT_FORMAT_VERSION 1
 
-// Number of the first event: an event's number is that of its line.
-#define GT_EVENT_FIRST 1
+// Number of the first event: an event's number is how many stand before it.
+#define GT_EVENT_FIRST 0
 
 // The line of an event, newline included: the event with "seq" set to `seq` as its first member
 // and, last, "sum": XXH3-64, 16 hex digits, of everything in the line before `,"sum":`.

@@ -270,7 +270,7 @@ static void test_lines_that_moved(void **state)
 	(void)state;
 	struct gt_err err = {0};
 	int64_t torn;
-	char *a = line_of(events[0], 1), *b = line_of(events[1], 2), *c = line_of(events[2], 3);
+	char *a = line_of(events[0], 0), *b = line_of(events[1], 1), *c = line_of(events[2], 2);
 	char *swapped = gt_format("%s%s%s", a, c, b), *lost = gt_format("%s%s", a, c);
 	char *twice = gt_format("%s%s%s", a, b, b), *headless = gt_format("%s%s", b, c);
 	assert_int_equal(read_text(swapped, &torn, &err), GT_BAD_DATA);
