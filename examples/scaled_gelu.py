@@ -1,4 +1,4 @@
-"""Tests written as Python classes: run with `gauntlet run examples/scaled_gelu.py`.
+"""Tests written as Python classes: run with `gauntlet run --suite examples/scaled_gelu.py`.
 
 A small classifier head: logits = gelu(x * scale) @ weight. The golden outputs come from numpy, so
 they do not depend on ONNX Runtime; what is compared is what a user of such a model looks at.

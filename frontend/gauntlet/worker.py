@@ -64,6 +64,8 @@ def serve(control, answer):
     def in_child(_self, request):
         if not forked:  # first call in this process
             ctypes.pythonapi.PyOS_AfterFork_Child()
+            # Set by the worker, in C: Python's copy of the environment is older.
+            os.environ["TMPDIR"] = os.environ["HOME"] = os.getcwd()
             forked.append(True)
         reply = answer(request.decode("utf-8", "replace")).encode("utf-8", "replace") + b"\0"
         memory = libc.malloc(len(reply))

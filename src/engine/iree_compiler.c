@@ -215,14 +215,15 @@ static gt_code write_module(const char *path, struct gt_err *err)
 	if (!rc)
 		rc = check_error(api.InvocationOutputVMBytecode(job.invocation, output),
 		                 "write the compiled module", err);
-	if (!rc)
+	// Destroying an output that could not be written ends the process; so it is left alone.
+	if (!rc) {
 		api.OutputKeep(output);
-	if (output)
-		api.OutputDestroy(output); // removes the file unless it was kept
-	if (!rc && rename(temporary, path) != 0) {
-		rc = gt_fail_errno(err, "cannot rename '%s' to its final name", path);
-		unlink(temporary);
+		api.OutputDestroy(output);
+		if (rename(temporary, path) != 0)
+			rc = gt_fail_errno(err, "cannot rename '%s' to its final name", path);
 	}
+	if (rc)
+		unlink(temporary);
 	free(temporary);
 	return rc;
 }

@@ -21,6 +21,7 @@ struct gt_test {
 	enum gt_stage_id stage;
 	int attempt;
 	bool waiting;      // for the host of this stage
+	bool builtin;      // the test class leaves this stage to the built-in code
 	struct gt_job *job; // under way, or the idle instance
 	struct gt_job *instance;
 	json_t *records;   // stages.json
@@ -28,6 +29,7 @@ struct gt_test {
 	json_t *made;      // file -> hash, in this run
 };
 
+static void start_stage(struct gt_test *t);
 static void next_stage(struct gt_test *t);
 
 static json_t *seconds_json(double seconds)
@@ -193,6 +195,7 @@ static void after_stage(struct gt_test *t, const struct gt_ending *e)
 	} else {
 		t->stage++;
 		t->attempt = 1;
+		t->builtin = false;
 		next_stage(t);
 	}
 }
@@ -219,16 +222,28 @@ static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *out
 	after_stage(t, e);
 }
 
+// A test class may define no inputs of its own: then they are generated as for any other test.
+static bool is_left_to_us(const struct gt_test *t, const struct gt_ending *e)
+{
+	const json_t *detail = json_object_get(e->reply, "detail");
+	return e->ok && !t->builtin && gt_json_bool_or(detail, "builtin", false);
+}
+
 static void on_done(struct gt_job *job, struct gt_ending *ending)
 {
 	struct gt_test *t = job->user;
 	char *output = ending->ok ? gt_strdup("") : gt_job_output(job);
-	bool alive = job->instance && ending->report.magic == 0 && !job->closing;
+	bool alive = job->instance && !job->closing;
 	const json_t *identity = job->host->identity;
 	t->job = NULL;
 	if (job->instance && !alive)
 		t->instance = NULL;
-	finish_stage(t, ending, output, identity);
+	if (is_left_to_us(t, ending) && !t->runner->stopping) {
+		t->builtin = true;
+		start_stage(t);
+	} else {
+		finish_stage(t, ending, output, identity);
+	}
 	free(output);
 	gt_ending_free(ending);
 }
@@ -303,11 +318,18 @@ static bool host_ready(struct gt_test *t, struct gt_host *host)
 	return false;
 }
 
+static struct gt_placement place_stage(const struct gt_test *t)
+{
+	if (t->builtin)
+		return (struct gt_placement){.host = GT_HOST_PLAIN};
+	return gt_plan_place(&t->runner->config->plan, t->test, t->stage);
+}
+
 static void start_stage(struct gt_test *t)
 {
 	struct gt_runner *r = t->runner;
 	const struct gt_plan *plan = &r->config->plan;
-	struct gt_placement place = gt_plan_place(plan, t->test, t->stage);
+	struct gt_placement place = place_stage(t);
 	struct gt_host *host = &r->hosts[place.host];
 	if (!host_ready(t, host))
 		return;
@@ -349,8 +371,7 @@ void gt_test_host_changed(struct gt_test *t, const struct gt_host *host)
 {
 	if (!t->waiting)
 		return;
-	struct gt_placement place = gt_plan_place(&t->runner->config->plan, t->test, t->stage);
-	if (place.host == host->kind)
+	if (place_stage(t).host == host->kind)
 		start_stage(t);
 }
 
