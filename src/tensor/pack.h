@@ -11,7 +11,7 @@ static inline uint8_t gt_packed_get(const void *data, unsigned bits, size_t i)
 {
 	unsigned per_byte = 8 / bits;
 	unsigned shift = (unsigned)(i % per_byte) * bits;
-	return (uint8_t)((((const uint8_t *)data)[i / per_byte] >> shift) & ((1u << bits) - 1));
+	return (uint8_t)((unsigned)((const uint8_t *)data)[i / per_byte] >> shift & ((1u << bits) - 1));
 }
 
 // Bytes that came from outside: clear the padding bits of the last byte, and check that bools are

@@ -56,8 +56,8 @@ static void places_and_sizes_of_errors(void **state)
 {
 	(void)state;
 	// Errors: 0, 0.5 of 100 (rel 0.005), 0.25 of 0.5 (rel 0.5), 0.5 again, within.
-	struct gt_comparison r =
-		compare(GT_FLOAT64, 5, F64(1, 100.5, 0.25, -50.5, 7.0001), F64(1, 100, 0.5, -50, 7), &usual);
+	struct gt_comparison r = compare(GT_FLOAT64, 5, F64(1, 100.5, 0.25, -50.5, 7.0001),
+	                                 F64(1, 100, 0.5, -50, 7), &usual);
 	assert_int_equal(r.difference, GT_DIFF_VALUE);
 	assert_int_equal(r.mismatches, 3);
 	assert_int_equal(r.first_mismatch, 1);
@@ -103,7 +103,8 @@ static void nan_and_infinity(void **state)
 	(void)state;
 	const float n = NAN, inf = INFINITY;
 	struct gt_tolerance strict = {1e-3, 1e-3, false, false}, loose = {1e30, 1e30, false, true};
-	struct gt_comparison r = compare(GT_FLOAT32, 4, F32(n, inf, -inf, 1), F32(n, inf, -inf, 1), &usual);
+	struct gt_comparison r =
+		compare(GT_FLOAT32, 4, F32(n, inf, -inf, 1), F32(n, inf, -inf, 1), &usual);
 	assert_int_equal(r.mismatches, 0);
 	assert_int_equal(r.finite_pairs, 1);
 	assert_int_equal(r.nan_out, 1);
@@ -199,7 +200,7 @@ static void integers_with_tolerance(void **state)
 	assert_int_equal(compare(GT_INT64, 1, I64(-4), I64(-10), &relative).mismatches, 1);
 	// 0.7*10 is 7 in double, though 0.7 is a little less than seven tenths.
 	relative.rtol = 0.7;
-	assert_int_equal(compare(GT_INT32, 1, ((int32_t[]){17}), ((int32_t[]){10}), &relative).mismatches, 0);
+	assert_int_equal(compare(GT_INT64, 1, I64(17), I64(10), &relative).mismatches, 0);
 	struct gt_tolerance endless = {INFINITY, 0, true, true}, broken = {NAN, 0, true, true};
 	assert_int_equal(compare(GT_UINT64, 1, U64(0), U64(UINT64_MAX), &endless).mismatches, 0);
 	assert_int_equal(compare(GT_UINT64, 1, U64(0), U64(0), &broken).mismatches, 1);
@@ -271,7 +272,8 @@ static void signless_bits_are_read_as_gold_says(void **state)
 	gt_tensor_free(&g);
 }
 
-static enum gt_difference shapes(uint32_t rank_a, const int64_t *a, uint32_t rank_b, const int64_t *b)
+static enum gt_difference shapes(uint32_t rank_a, const int64_t *a, uint32_t rank_b,
+                                 const int64_t *b)
 {
 	struct gt_tensor o, g;
 	struct gt_comparison r;
@@ -362,7 +364,10 @@ static void indices_are_described(void **state)
 		uint32_t rank;
 		size_t flat;
 		const char *text;
-	} expected[] = {{0, 0, "[]"}, {3, 0, "[0,0,0]"}, {3, 23, "[1,2,3]"}, {3, 13, "[1,0,1]"}, {1, 1, "[1]"}};
+	} expected[] = {
+		{0, 0, "[]"},        {3, 0, "[0,0,0]"}, {3, 23, "[1,2,3]"},
+		{3, 13, "[1,0,1]"}, {1, 1, "[1]"},
+	};
 	for (size_t i = 0; i < GT_COUNTOF(expected); i++) {
 		struct gt_buf b = {0};
 		gt_index_describe(expected[i].rank, dims, expected[i].flat, &b);

@@ -51,7 +51,8 @@ static void bytes_are_the_same_everywhere(void **state)
 		{GT_FLOAT16, "e43b422e1a2f"},
 		{GT_BFLOAT16, "7c3fc83de33d"},
 		{GT_COMPLEX64, "927e7c3fd83ac83da831e33d5657703fd063bd3e9ebdcc3e"},
-		{GT_COMPLEX128, "9b4d434fd28fef3fe88dd03f5b07b93f78bd30ff3566bc3f04536bd2ea0aee3f5e9d370e7aacd73f664e31f5b397d93f"},
+		{GT_COMPLEX128, "9b4d434fd28fef3fe88dd03f5b07b93f78bd30ff3566bc3f"
+		                "04536bd2ea0aee3f5e9d370e7aacd73f664e31f5b397d93f"},
 		{GT_INT8, "7c999d"},
 		{GT_UINT8, "fb181c"},
 		{GT_INT16, "8726d1035504"},

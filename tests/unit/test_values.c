@@ -98,8 +98,8 @@ static void the_record_is_as_documented(void **state)
 	assert_int_equal(gt_values_save(folder, "output", &values, NULL, NULL), GT_OK);
 	char hash[GT_HASH_SIZE];
 	gt_hash_bytes("\0\1", 2, hash);
-	char *expected = gt_format("{\"format\": 1, \"values\": [{\"name\": \"x\", \"kind\": \"tensor\","
-	                           " \"type\": \"uint8\", \"signless\": true, \"dims\": [1, 2],"
+	char *expected = gt_format("{\"format\": 1, \"values\": [{\"name\": \"x\","
+	                           " \"kind\": \"tensor\", \"type\": \"uint8\", \"signless\": true, \"dims\": [1, 2],"
 	                           " \"file\": \"output.0.bin\", \"bytes\": 2, \"hash\": \"%s\"}]}",
 	                           hash);
 	char *path = gt_path_join(folder, "output.json");
