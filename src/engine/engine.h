@@ -12,7 +12,8 @@
 #include "engine/toolchain.h"
 #include "tensor/values.h"
 
-// Compiles and transforms MLIR. Only one of compile/transform is called, once, per process.
+// Compiles and transforms MLIR. In one process either compile is called, once, or transform, any
+// number of times.
 struct gt_compiler_ops {
 	// Compile MLIR text (NUL-terminated; `length` without the NUL) with iree-compile's flags and
 	// write the module to `out_path` in one step. Diagnostics go to stderr; the first error is

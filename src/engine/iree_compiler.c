@@ -181,7 +181,8 @@ static void set_flags(const struct gt_names *flags)
 static gt_code start(const char *name, const char *mlir, size_t length,
                      const struct gt_names *flags, struct gt_err *err)
 {
-	set_flags(flags);
+	if (!job.session) // preprocessing transforms twice in one job, with the same flags
+		set_flags(flags);
 	job.session = api.SessionCreate();
 	job.invocation = api.InvocationCreate(job.session);
 	api.InvocationEnableCallbackDiagnostics(job.invocation, 0, on_diagnostic, NULL);
