@@ -18,7 +18,7 @@ void gt_iree_sentence(const char *text, struct gt_buf *out)
 	code = code ? code + 2 : text;
 	size_t code_length = strcspn(code, ";\n");
 	const char *p = code + code_length;
-	p += strspn(p, "; \n");
+	p += strspn(p, "; ");
 	size_t length = strcspn(p, "\n");
 	shorten(p, &length, "; while ");
 	shorten(p, &length, ": #"); // an MLIR attribute, often pages of CPU features
