@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MIN_WIDTH 60 // narrower terminals wrap
+#define MIN_WIDTH 72 // narrower terminals wrap
 #define REASONS_AT 50 // columns of the table before the reasons
 #define SLOWEST 5
 #define DIFFERENCES 20
