@@ -52,7 +52,7 @@ static const struct gt_symbol symbols[] = {
 // Printed by the library above the help text, which nobody asks for here.
 static const char banner[] = "gauntlet";
 
-// What one job compiles with. Never destroyed: the job leaves with _exit, and freeing a module
+// What one job works with. Never destroyed: the job leaves with _exit, and freeing a module
 // piece by piece costs time for nothing.
 static struct {
 	iree_compiler_session_t *session;
@@ -181,9 +181,11 @@ static void set_flags(const struct gt_names *flags)
 static gt_code start(const char *name, const char *mlir, size_t length,
                      const struct gt_names *flags, struct gt_err *err)
 {
-	if (!job.session) // preprocessing transforms twice in one job, with the same flags
+	if (!job.session) { // a job may transform more than once: flags and session stay
 		set_flags(flags);
-	job.session = api.SessionCreate();
+		job.session = api.SessionCreate();
+	}
+	job.first_error = (struct gt_err){0};
 	job.invocation = api.InvocationCreate(job.session);
 	api.InvocationEnableCallbackDiagnostics(job.invocation, 0, on_diagnostic, NULL);
 	iree_compiler_source_t *source = NULL;

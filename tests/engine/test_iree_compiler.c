@@ -286,6 +286,41 @@ static void test_transform(void **state)
 	must_pass(transform, &job);
 }
 
+// As preprocessing does it: the second pipeline takes what the first made. A failure in between
+// is not remembered.
+static gt_code transform_twice(void *argument, struct gt_err *err)
+{
+	(void)argument;
+	const struct gt_compiler_ops *ops = gt_iree_compiler.compiler;
+	struct gt_buf torch = {0}, none = {0}, linalg = {0};
+	gt_code rc = ops->transform("first", onnx_module, sizeof onnx_module - 1,
+	                            "torch-onnx-to-torch-backend-pipeline", &torch, err);
+	if (!rc && ops->transform("broken", "nonsense", 8, "canonicalize", &none, err) != GT_ENGINE)
+		rc = gt_fail(err, GT_INTERNAL, "nonsense was transformed");
+	if (!rc && !strstr(err->text, "broken:1:1"))
+		rc = gt_fail(err, GT_INTERNAL, "wrong sentence: %s", err->text);
+	if (!rc)
+		rc = ops->transform("second", gt_buf_text(&torch), torch.length,
+		                    "torch-backend-to-linalg-on-tensors-backend-pipeline", &linalg, err);
+	if (!rc && (!strstr(gt_buf_text(&linalg), "math.absf") || strstr(gt_buf_text(&linalg), "vtensor")))
+		rc = gt_fail(err, GT_INTERNAL, "not linalg: %s", gt_buf_text(&linalg));
+	if (!rc && ops->transform("third", onnx_module, sizeof onnx_module - 1, "nosuch-pass", &none,
+	                          err) != GT_ENGINE)
+		rc = gt_fail(err, GT_INTERNAL, "a pass that is not there was run");
+	if (!rc && strstr(err->text, "broken"))
+		rc = gt_fail(err, GT_INTERNAL, "the sentence of an earlier call: %s", err->text);
+	gt_buf_free(&torch);
+	gt_buf_free(&none);
+	gt_buf_free(&linalg);
+	return rc;
+}
+
+static void test_transforms_in_one_job(void **state)
+{
+	(void)state;
+	must_pass(transform_twice, NULL);
+}
+
 static void test_bad_pipelines(void **state)
 {
 	(void)state;
@@ -317,6 +352,7 @@ int main(void)
 		cmocka_unit_test(test_places_that_cannot_be_written),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_transform),
+		cmocka_unit_test(test_transforms_in_one_job),
 		cmocka_unit_test(test_bad_pipelines),
 	};
 	return cmocka_run_group_tests(tests, load, unload);
