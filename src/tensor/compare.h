@@ -1,6 +1,7 @@
 // tensor/compare.h - does an output match its golden output, and if not, where and by how much.
 //
-// Pure. The rule: |out - gold| <= atol + rtol * |gold|, computed in double.
+// Pure. The rule: |out - gold| <= atol + rtol * |gold|, computed in double; the difference of two
+// integers is exact. Complex numbers differ by the length of their difference.
 #ifndef GT_TENSOR_COMPARE_H
 #define GT_TENSOR_COMPARE_H
 
@@ -8,7 +9,7 @@
 
 struct gt_tolerance {
 	double atol, rtol;   // 1e-3 each by default
-	bool for_integers;   // apply them to integers too; else integers and bools must be equal
+	bool for_integers;   // apply them to integers too; else these must be equal, as bools always
 	bool nan_equal;      // NaN equals NaN at the same place (default); else NaN never matches
 };
 
@@ -37,8 +38,8 @@ struct gt_comparison {
 	size_t first_mismatch;  // flat index; valid only if mismatches > 0
 	double first_out, first_gold;
 	size_t nan_out, nan_gold, inf_out, inf_gold; // tallies per side
-	// All-zero output of the same shape would have passed too, and there is at least one element:
-	// the comparison proves little and says so.
+	// All-zero output of the same shape passes by the same rule, and there is at least one element:
+	// the comparison proves little and says so. Depends on gold alone.
 	bool vacuous;
 };
 

@@ -1,4 +1,4 @@
-// tensor/onnx.h - what this program reads of ONNX files, by protobuf-c: tensors, and a model's face.
+// tensor/onnx.h - what this program reads of ONNX files: tensors, and a model's face.
 //
 // Pure but for reading files. Input is untrusted: every count is checked before it is believed.
 #ifndef GT_TENSOR_ONNX_H
