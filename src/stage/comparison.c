@@ -1,6 +1,8 @@
 // comparison: outputs against golden outputs; decides PASS or Numerics. Loads no engine.
 #include "stage/stage.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct findings {
@@ -54,6 +56,15 @@ static json_t *pair_to_json(const struct gt_comparison *r, const struct gt_tenso
 	return json;
 }
 
+// A number for people: NaN has no sign.
+static const char *number(double value, char text[32])
+{
+	if (isnan(value))
+		return "nan";
+	snprintf(text, 32, "%.9g", value);
+	return text;
+}
+
 // One sentence about a pair that differs.
 static void describe(const struct gt_comparison *r, const struct gt_value *out,
                      const struct gt_value *gold, struct gt_buf *text)
@@ -64,8 +75,10 @@ static void describe(const struct gt_comparison *r, const struct gt_value *out,
 	if (r->difference == GT_DIFF_VALUE) {
 		struct gt_buf index = {0};
 		gt_index_describe(gold->tensor.rank, gold->tensor.dims, r->first_mismatch, &index);
-		gt_buf_printf(text, "%zu of %zu values differ, the first at %s: %.9g where %.9g is right",
-		              r->mismatches, r->total, gt_buf_text(&index), r->first_out, r->first_gold);
+		char is[32], right[32];
+		gt_buf_printf(text, "%zu of %zu values differ, the first at %s: %s where %s is right",
+		              r->mismatches, r->total, gt_buf_text(&index), number(r->first_out, is),
+		              number(r->first_gold, right));
 		if (r->finite_pairs)
 			gt_buf_printf(text, "; largest error %.3g absolute, %.3g relative", r->max_abs,
 			              r->max_rel);
