@@ -21,34 +21,40 @@ static struct {
 	size_t output_count;
 } job;
 
-// ONNX Runtime prefixes many messages with the place in its sources that threw:
-// "/path/file.cc:12 void ns::function(args) text". Cut up to the end of the signature.
+// Length of a place in sources at `text`, "/path/file.cc:12 " (or .h); 0 if there is none.
+static size_t source_place(const char *text)
+{
+	size_t n = strcspn(text, " \n");
+	size_t digits = n;
+	while (digits && text[digits - 1] >= '0' && text[digits - 1] <= '9')
+		digits--;
+	if (text[0] != '/' || digits == n || digits < 4 || text[digits - 1] != ':')
+		return 0;
+	const char *end = text + digits - 1;
+	return strncmp(end - 3, ".cc", 3) == 0 || strncmp(end - 2, ".h", 2) == 0 ? n : 0;
+}
+
+// ONNX Runtime puts the place that threw into many messages: "/path/file.cc:12 void
+// ns::function(args) text". Cut it up to the end of the signature.
 static const char *skip_source_place(const char *text)
 {
-	if (text[0] != '/')
-		return text;
-	const char *p = text + strcspn(text, " \n");
-	const char *colon = memchr(text, ':', (size_t)(p - text));
-	if (!colon || colon[1] < '0' || colon[1] > '9' || *p != ' ')
-		return text;
-	const char *open = strchr(p, '(');
-	if (!open)
-		return text;
+	size_t place = source_place(text);
+	const char *p = place ? strchr(text + place, '(') : NULL;
 	int depth = 0;
-	for (p = open; *p; p++) {
+	for (; p && *p; p++) {
 		depth += (*p == '(') - (*p == ')');
 		if (depth == 0)
 			break;
 	}
-	if (!*p)
-		return text;
+	if (!p || !*p)
+		return text + place;
 	p++;
 	if (strncmp(p, " const", 6) == 0)
 		p += 6;
 	if (strncmp(p, " [with ", 7) == 0 && strchr(p, ']'))
 		p = strchr(p, ']') + 1;
 	p += strspn(p, " ");
-	return *p ? p : text;
+	return *p ? p : text + place;
 }
 
 // One line, without places in ONNX Runtime's sources.

@@ -56,6 +56,10 @@ static gt_code compile(void *argument, struct gt_err *err)
 	gt_code rc = gt_iree_compiler.compiler->compile("model", job->mlir, strlen(job->mlir), &flags,
 	                                                job->out, err);
 	gt_names_free(&flags);
+	// One thread a job, unless the user asked for more.
+	size_t threads = gt_thread_count();
+	if (!rc && (threads > 1) != (job->flag && strstr(job->flag, "threading=false")))
+		rc = gt_fail(err, GT_INTERNAL, "the job has %zu threads", threads);
 	return rc;
 }
 

@@ -56,13 +56,14 @@ static const char torch_text[] =
 
 struct source {
 	const char *text, *out;
+	const char *backend; // NULL: llvm-cpu
 };
 
 static gt_code compile(void *argument, struct gt_err *err)
 {
 	const struct source *source = argument;
 	struct gt_names flags = {0};
-	gt_names_add(&flags, "--iree-hal-target-backends=llvm-cpu");
+	gt_names_add(&flags, source->backend ? source->backend : "--iree-hal-target-backends=llvm-cpu");
 	gt_names_add(&flags, "--iree-llvmcpu-target-cpu=generic");
 	gt_names_add(&flags, "--iree-input-demote-f64-to-f32=false");
 	gt_code rc = gt_iree_compiler.compiler->compile("model", source->text, strlen(source->text),
@@ -85,8 +86,8 @@ static int load(void **state)
 	json_decref(compiler);
 	module = scratch("functions.vmfb");
 	torch_module = scratch("torch.vmfb");
-	must_pass(compile, &(struct source){functions, module});
-	must_pass(compile, &(struct source){torch_text, torch_module});
+	must_pass(compile, &(struct source){.text = functions, .out = module});
+	must_pass(compile, &(struct source){.text = torch_text, .out = torch_module});
 	return 0;
 }
 
@@ -377,6 +378,44 @@ static void test_devices(void **state)
 	assert_int_equal(gt_thread_count(), 1);
 }
 
+static gt_code need_vulkan(void *argument, struct gt_err *err)
+{
+	(void)argument;
+	struct gt_names lines = {0};
+	gt_code rc = gt_iree_runtime.devices(&lines, err);
+	bool found = false;
+	for (size_t i = 0; i < lines.count; i++)
+		found |= strncmp(lines.items[i], "vulkan://", 9) == 0;
+	gt_names_free(&lines);
+	return rc ? rc : found ? GT_OK : gt_fail(err, GT_NOT_FOUND, "no vulkan device");
+}
+
+static void test_vulkan(void **state)
+{
+	(void)state;
+	struct outcome outcome;
+	in_job(need_vulkan, NULL, &outcome);
+	bool there = outcome.framed && outcome.err.code == GT_OK;
+	free_outcome(&outcome);
+	if (!there)
+		skip(); // no loader, or no driver, on this machine
+	char *path = scratch("vulkan.vmfb");
+	must_pass(compile, &(struct source){.text = torch_text, .out = path,
+	                                    .backend = "--iree-hal-target-backends=vulkan-spirv"});
+	const float in[] = {1, 2, 3, 4, 5, 6}, out[] = {2, 4, 6, 8, 10, 12};
+	struct run run = {.module = path, .device = "vulkan", .function = "main_graph", .in_count = 2,
+		.in = {{GT_FLOAT32, 2, {2, 3}, in}, {GT_FLOAT32, 2, {2, 3}, in}}, .out_count = 1,
+		.out = {{GT_FLOAT32, 2, {2, 3}, out}}};
+	must_pass(run_function, &run);
+	// A module for one kind of device on another.
+	run.device = "local-sync";
+	must_fail(run_function, &run, GT_ENGINE, "on device 'local-sync': HAL device");
+	run.device = "vulkan";
+	run.module = torch_module;
+	must_fail(run_function, &run, GT_ENGINE, "on device 'vulkan': HAL device");
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_functions),
 		cmocka_unit_test(test_bad_modules),
 		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_vulkan),
 	};
 	return cmocka_run_group_tests(tests, load, unload);
 }
