@@ -213,10 +213,10 @@ static bool is_worth_a_line(const struct gt_console *c, enum gt_verdict v)
 }
 
 // What follows the name: expectation where it differs, reason, message.
-static char *explanation(const struct gt_test_result *t)
+static char *explanation(const struct gt_test_result *t, bool brief)
 {
 	struct gt_buf text = {0};
-	char *why = gt_text_why(t);
+	char *why = gt_text_why(t, brief);
 	bool expected = strcmp(t->expected, GT_STATUS_PASS) == 0 || !*t->expected;
 	if (t->verdict == GT_VERDICT_XPASS || (t->verdict == GT_VERDICT_FAIL && !expected)) {
 		char *clean = gt_text_line(t->expected);
@@ -245,7 +245,7 @@ static void put_result(struct gt_console *c, const struct gt_test_result *t, str
 {
 	struct line l = {0};
 	struct gt_buf status = {0}, name = {0};
-	char *id = gt_text_line(t->id), *more = explanation(t);
+	char *id = gt_text_line(t->id), *more = explanation(t, c->options.terminal);
 	char *verdict = gt_format("%-5s", gt_verdict_name(t->verdict));
 	if (t->verdict == GT_VERDICT_PASS)
 		gt_text_seconds(&status, t->seconds);

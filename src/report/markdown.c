@@ -216,7 +216,7 @@ static void put_summaries(struct gt_buf *out, const struct counts *c)
 static void put_notes(struct gt_buf *out, const struct gt_test_result *t)
 {
 	struct gt_buf note = {0};
-	char *why = gt_text_why(t);
+	char *why = gt_text_why(t, false);
 	gt_text_cut(&note, why, MAX_NOTE);
 	if (t->vacuous && strcmp(t->status, GT_STATUS_PASS) == 0)
 		gt_buf_puts(&note, "vacuous");
@@ -281,18 +281,25 @@ static gt_code write_json(const struct gt_result *r, const char *path, struct gt
 	return rc;
 }
 
-gt_code gt_report_markdown(const struct gt_result *r, const char *path, struct gt_err *err)
+char *gt_report_json_path(const char *path, struct gt_err *err)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
 	const char *dot = strrchr(name, '.');
 	size_t stem = dot && dot != name ? (size_t)(dot - path) : strlen(path);
-	if (strcmp(path + stem, ".json") == 0)
-		return gt_fail(err, GT_BAD_USAGE,
-		               "the report file '%s' has the name of the JSON report that is written "
-		               "beside it; end it in .md",
-		               path);
-	char *beside = gt_format("%.*s.json", (int)stem, path);
+	if (strcmp(path + stem, ".json") != 0)
+		return gt_format("%.*s.json", (int)stem, path);
+	gt_fail(err, GT_BAD_USAGE,
+	        "the report file '%s' has the name of the JSON report that is written beside it; end "
+	        "it in .md", path);
+	return NULL;
+}
+
+gt_code gt_report_markdown(const struct gt_result *r, const char *path, struct gt_err *err)
+{
+	char *beside = gt_report_json_path(path, err);
+	if (!beside)
+		return GT_BAD_USAGE;
 	gt_code rc = write_markdown(r, path, err);
 	if (!rc)
 		rc = write_json(r, beside, err);

@@ -199,7 +199,7 @@ static void print_difference(struct summary *s, const struct gt_test_result *t)
 {
 	const struct gt_palette *c = s->color;
 	char *name = gt_text_line(t->id), *expected = gt_text_line(t->expected);
-	char *why = gt_text_why(t), *reason = gt_text_line(t->reason);
+	char *why = gt_text_why(t, true), *reason = gt_text_line(t->reason);
 	gt_buf_printf(s->out, "  %s", gt_text_verdict_color(c, t->verdict));
 	gt_text_cut(s->out, name, MAX_NAME);
 	gt_buf_printf(s->out, "%s\n", c->off);

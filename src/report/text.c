@@ -95,18 +95,34 @@ char *gt_text_line(const char *text)
 	return gt_buf_take(&b);
 }
 
-char *gt_text_why(const struct gt_test_result *t)
+// Behind "model.mlir:4:12: " if `text` begins so, else `text`.
+static const char *after_location(const char *text)
+{
+	size_t n = strcspn(text, ": ");
+	for (int i = 0; i < 2; i++) {
+		if (n == 0 || text[n] != ':')
+			return text;
+		size_t digits = strspn(text + n + 1, "0123456789");
+		if (digits == 0)
+			return text;
+		n += 1 + digits;
+	}
+	return strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
+}
+
+char *gt_text_why(const struct gt_test_result *t, bool brief)
 {
 	struct gt_buf b = {0};
+	const char *message = t->message;
 	size_t n = strlen(t->why);
-	if (strcmp(t->status, GT_STATUS_PASS) != 0) {
-		// Compilers begin with "error: " themselves.
-		if (strncmp(t->message, t->why, n) != 0 || t->message[n] != ':') {
-			gt_utf8_line(&b, t->why);
-			gt_buf_puts(&b, *t->why && *t->message ? ": " : "");
-		}
-		gt_utf8_line(&b, t->message);
-	}
+	if (strcmp(t->status, GT_STATUS_PASS) == 0)
+		return gt_strdup("");
+	// Compilers begin with "error: " themselves.
+	if (n && strncmp(message, t->why, n) == 0 && message[n] == ':')
+		message += n + 1 + strspn(message + n + 1, " ");
+	gt_utf8_line(&b, t->why);
+	gt_buf_puts(&b, *t->why && *message ? ": " : "");
+	gt_utf8_line(&b, brief ? after_location(message) : message);
 	return gt_buf_take(&b);
 }
 

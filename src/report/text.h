@@ -20,8 +20,9 @@ void gt_text_seconds(struct gt_buf *out, double seconds);
 // Any text as one clean line, allocated.
 char *gt_text_line(const char *text);
 
-// Why a test failed, one clean line: "crash:SIGSEGV: the sentence"; "" for a pass. Allocated.
-char *gt_text_why(const struct gt_test_result *t);
+// Why a test failed, one clean line: "crash:SIGSEGV: the sentence"; "" for a pass. `brief` leaves
+// out where in a file the compiler stood: a line that is cut has no room for it. Allocated.
+char *gt_text_why(const struct gt_test_result *t, bool brief);
 
 // ANSI colours; each is "" unless `color`.
 struct gt_palette {

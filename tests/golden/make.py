@@ -125,9 +125,11 @@ def mixed():
     run.test(names[2], "compiled_inference", "timeout",
              "compiled_inference did not end within 120 s", seconds=15)
     run.test(names[3], "compilation", "error",
-             "error: failed to legalize operation 'torch.operator' that was explicitly marked "
+             "error: model.torch_onnx.mlir:4:12: failed to legalize operation 'torch.operator' "
+             "that was explicitly marked "
              "illegal : (!torch.vtensor<[3,4],f32>) -> !torch.vtensor<[3],i64>")
-    run.test(names[4], "compilation", "error", "error: a sentence where a crash was expected")
+    run.test(names[4], "compilation", "error",
+             "error: model.torch_onnx.mlir:7:1: a sentence where a crash was expected")
     run.test(names[5])
     run.test(names[6], "comparison", "value", "output 0 \"y\": 3 of 12 elements differ, "
              "the largest error is 0.25 at [0,2]", status="Numerics")

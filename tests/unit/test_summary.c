@@ -75,6 +75,39 @@ static void test_seconds(void **state)
 	check_seconds(1e300, "277777777777 h 46 min");
 }
 
+static void check_why(const char *why, const char *message, bool brief, const char *wanted)
+{
+	struct gt_test_result t = {.status = (char *)"compilation", .why = (char *)why,
+	                           .message = (char *)message};
+	char *got = gt_text_why(&t, brief);
+	assert_string_equal(got, wanted);
+	free(got);
+}
+
+static void test_why(void **state)
+{
+	(void)state;
+	check_why("error", "m", false, "error: m");
+	check_why("error", "", false, "error");
+	check_why("error", "error: m", false, "error: m");
+	check_why("error", "error:", false, "error");
+	check_why("error", "errors: m", false, "error: errors: m");
+	check_why("crash:SIGSEGV", "a\nb", false, "crash:SIGSEGV: a b");
+	check_why("error", "error: x.mlir:4:12: no", false, "error: x.mlir:4:12: no");
+	check_why("error", "error: x.mlir:4:12: no", true, "error: no");
+	check_why("timeout", "a/b.mlir:4:12: no", true, "timeout: no");
+	check_why("error", "x.mlir:4: no", true, "error: x.mlir:4: no");
+	check_why("error", "x y:4:12: no", true, "error: x y:4:12: no");
+	check_why("error", ":4:12: no", true, "error: :4:12: no");
+	check_why("error", "x:4:12:no", true, "error: x:4:12:no");
+	check_why("error", "x:4:12", true, "error: x:4:12");
+	struct gt_test_result pass = {.status = (char *)"PASS", .why = (char *)"partial",
+	                              .message = (char *)""};
+	char *none = gt_text_why(&pass, false);
+	assert_string_equal(none, "");
+	free(none);
+}
+
 static char *summary_of(const struct built_test *tests, size_t count, int width, bool color)
 {
 	struct gt_result r;
@@ -291,6 +324,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_columns),         cmocka_unit_test(test_seconds),
+		cmocka_unit_test(test_why),
 		cmocka_unit_test(test_small_run),       cmocka_unit_test(test_nothing_to_tell),
 		cmocka_unit_test(test_incomplete),      cmocka_unit_test(test_long_counts),
 		cmocka_unit_test(test_widths),
