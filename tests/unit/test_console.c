@@ -362,9 +362,11 @@ static void test_two_lines(void **state)
 		{.id = "test_short", .status = "import_model", .why = "error",
 	         .message = "a sentence that is far too long to stand beside such a name, so it is "
 	                    "cut"},
+		{.id = "test_of_thirty_eight_columns_and_more", .status = "import_model",
+	         .why = "error", .message = "m"},
 	};
 	struct view v;
-	begin(&v, terminal, tests, 2);
+	begin(&v, terminal, tests, 3);
 	v.pace = 0;
 	build_test(&v.builder, &tests[0]);
 	free(take(&v));
@@ -372,11 +374,15 @@ static void test_two_lines(void **state)
 	            "FAIL   import_model        "
 	            "test_averagepool_2d_precomputed_pads_count_include_pad_and_more\n"
 	            "       error: a sentence that is far too long to stand beside such a name, so …\n"
-	            "[  0.0s] 1/2  0 pass  1 fail");
+	            "[  0.0s] 1/3  0 pass  1 fail");
 	build_test(&v.builder, &tests[1]);
 	check_write(&v, ERASE
 	            "FAIL   import_model        test_short  error: a sentence that is far too long …\n"
-	            "[  0.0s] 2/2  0 pass  2 fail");
+	            "[  0.0s] 2/3  0 pass  2 fail");
+	build_test(&v.builder, &tests[2]); // little room, but enough
+	check_write(&v, ERASE
+	            "FAIL   import_model        test_of_thirty_eight_columns_and_more  error: m\n"
+	            "[  0.0s] 3/3  0 pass  3 fail");
 	end(&v);
 }
 

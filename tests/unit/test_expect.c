@@ -289,6 +289,7 @@ static void test_update_shared_name(void **state)
 	const struct gt_test_result passes[] = {test_of("s.a", "PASS", "", ""),
 	                                        test_of("q", "PASS", "", "")};
 	CHECK("a compilation both\n", passes, "a compilation both\ns.a PASS\n");
+	CHECK("a compilation both\ns.a setup x\n", passes, "a compilation both\ns.a PASS\n");
 	const struct gt_test_result fails[] = {test_of("s.a", "compilation", "error", "m")};
 	CHECK("a compilation both\n", fails, "a compilation both\n");
 	CHECK("a setup both\n", fails, "a setup both\ns.a compilation m\n");

@@ -213,7 +213,10 @@ static void test_order_of_events(void **state)
 	apply(&r, TEST("b", "PASS"));
 	apply(&r, START("a", "setup", 1));
 	refuse(&r, TEST("c", "PASS"), "after the first stage");
+	apply(&r, "{\"event\":\"stage-end\",\"t\":9000000000,\"test\":\"a\",\"stage\":\"setup\","
+	          "\"attempt\":1," OK(1) "}");
 	apply(&r, RUN_END(false));
+	assert_true(r.seconds == 9.0); // the latest time, whatever the order
 	assert_true(r.ended && !r.complete);
 	refuse(&r, RUN_END(false), "after the end");
 	refuse(&r, STOP("a", "setup", 1, OK(1)), "after the end");
@@ -282,6 +285,7 @@ static void test_contradictions(void **state)
 	refuse(&r, END("a", "import_model", "timeout", "import_model"), "ended already");
 	refuse(&r, START("a", "setup", 2), "ended already");
 	apply(&r, RUN_END(true));
+	assert_true(r.seconds == 5.0);
 	assert_true(r.ended && !r.complete); // "b" has no terminal state, whatever the event says
 	gt_result_free(&r);
 }
