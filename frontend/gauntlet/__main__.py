@@ -80,10 +80,28 @@ def stage(name, folder, library=None):
     os.chdir(folder)  # as in a job
     request.update({"action": "stage", "stage": name, "folder": folder})
     reply = json.loads(service.answer(json.dumps(request)))
+    try:
+        record(files, os.path.join(folder, "stages.json"), name, reply)
+    except (Failure, OSError) as failure:
+        print(failure)
+        return 3
     if not reply["ok"]:
-        return 1  # the sentence is on stderr, under what the hook or the importer printed
-    print(", ".join(file["name"] for file in reply["files"]) or json.dumps(reply["detail"]))
+        print(f"{name}: {reply['message']}")
+        return 1
+    written = ", ".join(file["name"] for file in reply["files"])
+    if not reply["detail"].get("builtin"):  # else the program goes on with its own code
+        print(f"{name}: ok" + (f"; wrote {written}" if written else ""))
     return 0
+
+
+def record(files, path, stage, reply):
+    """The stage's record is replaced, so that later stages trust the new files."""
+    known = {"format": 1, "stages": {}}
+    if os.path.exists(path):
+        known = files.read_json(path, "record of stages")
+    keep = ("ok", "files", "detail")
+    files.member(known, "stages", dict)[stage] = {key: reply[key] for key in keep}
+    files.write_json(path, known)
 
 
 def listing(path):

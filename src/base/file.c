@@ -76,6 +76,10 @@ static int open_temporary(const char *temporary)
 
 gt_code gt_file_write(const char *path, const void *bytes, size_t length, struct gt_err *err)
 {
+	struct stat st; // a rename would put a file in the place of /dev/full or of a pipe
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return gt_fail(err, GT_BAD_USAGE, "'%s' is not a regular file and is not written over",
+		               path);
 	char *temporary = temporary_name(path);
 	gt_code rc = GT_OK;
 	int fd = open_temporary(temporary);

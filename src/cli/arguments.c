@@ -327,7 +327,9 @@ void gt_arg_help(const struct gt_arg_command *command, struct gt_buf *out)
 	if (command->count)
 		gt_buf_puts(out, " [flags]");
 	if (positional->metavar) {
-		for (size_t i = 0; i < positional->least; i++)
+		// One metavar with several words names them all.
+		size_t times = strchr(positional->metavar, ' ') ? 1 : positional->least;
+		for (size_t i = 0; i < times; i++)
 			gt_buf_printf(out, " %s", positional->metavar);
 		if (positional->most > positional->least)
 			gt_buf_printf(out, " [%s%s]", positional->metavar,

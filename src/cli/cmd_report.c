@@ -30,9 +30,11 @@ int gt_cmd_report(int argc, char **argv)
 		struct gt_err err = {0};
 		struct gt_terminal terminal = gt_terminal_of(1, gt_arg_text(&args, "color", "auto"));
 		char *folder = gt_path_absolute(args.positionals.items[0]);
-		exit_code = gt_result_load(folder, &result, &err)
-		                    ? gt_cli_fail(&err)
-		                    : gt_reporting_write(&args, &result, folder, &terminal);
+		gt_code rc = gt_reporting_check(&args, &err);
+		if (!rc && gt_result_load(folder, &result, &err))
+			rc = gt_err_context(&err, "'%s' is no run directory", args.positionals.items[0]);
+		exit_code = rc ? gt_cli_fail(&err)
+		               : gt_reporting_write(&args, &result, folder, &terminal);
 		gt_result_free(&result);
 		free(folder);
 	}

@@ -54,6 +54,7 @@ static const struct gt_arg_command command = {
 struct run_setup {
 	struct gt_toolchain tools;
 	struct gt_selected selected;
+	bool none_selected;
 	struct gt_options options;
 	struct gt_expectations expectations;
 	const char *expect_path; // NULL: none
@@ -79,6 +80,21 @@ static json_t *argv_json(int argc, char **argv)
 	return list;
 }
 
+// What the compiler's parser of flags printed, without what makes no sense to a user of ours:
+// "gauntlet: " in front, "  Try: 'gauntlet --help'" behind.
+static gt_code refuse_flags(const char *text, struct gt_err *err)
+{
+	static const char own_name[] = "gauntlet: ";
+	if (strncmp(text, own_name, sizeof own_name - 1) == 0)
+		text += sizeof own_name - 1;
+	size_t n = strcspn(text, "\n");
+	const char *advice = strstr(text, "  Try: ");
+	if (advice && (size_t)(advice - text) < n)
+		n = (size_t)(advice - text);
+	return gt_fail(err, GT_BAD_USAGE, "flag '--iree-compile-args': the compiler says: %.*s",
+	               (int)n, text);
+}
+
 // A flag that the compiler does not know ends its process: try them once, before the run.
 static gt_code check_compile_flags(const struct run_setup *d, struct gt_err *err)
 {
@@ -91,12 +107,18 @@ static gt_code check_compile_flags(const struct run_setup *d, struct gt_err *err
 	gt_code rc = gt_ask(GT_HOST_COMPILER, &d->tools, request, FLAG_CHECK_LIMIT_S, &detail, NULL,
 	                    &output, err);
 	if (rc && output.length > 0)
-		rc = gt_fail(err, GT_BAD_USAGE, "the compiler refuses its flags: %.*s",
-		             (int)strcspn(output.data, "\n"), output.data);
+		rc = refuse_flags(gt_buf_text(&output), err);
 	json_decref(detail);
 	json_decref(request);
 	gt_buf_free(&output);
 	return rc;
+}
+
+// What a flag names cannot be used: that is wrong usage, whatever the reason.
+static gt_code wrong_value(const char *flag, struct gt_err *err)
+{
+	gt_err_context(err, "flag '--%s'", flag);
+	return err->code = GT_BAD_USAGE;
 }
 
 static gt_code load_expectations(struct run_setup *d, const struct gt_args *args,
@@ -106,14 +128,29 @@ static gt_code load_expectations(struct run_setup *d, const struct gt_args *args
 	if (d->expect_path && strcmp(d->expect_path, "none") == 0)
 		d->expect_path = NULL;
 	if (gt_arg_given(args, "update-expect") && !d->expect_path)
-		return gt_fail(err, GT_BAD_USAGE, "flag '--update-expect' needs --expect FILE here");
+		return gt_fail(err, GT_BAD_USAGE,
+		               "flag '--update-expect': no file of expected statuses is shipped for "
+		               "these tests; name one with --expect FILE");
 	if (!d->expect_path)
 		return GT_OK;
-	// A file that is to be written may be new.
-	if (gt_arg_given(args, "update-expect") && !gt_is_file(d->expect_path))
-		return GT_OK;
+	gt_code rc = GT_OK;
+	if (gt_arg_given(args, "update-expect")) {
+		rc = gt_reporting_check_file("expect", d->expect_path, err);
+		if (rc || access(d->expect_path, F_OK) != 0)
+			return rc; // a file that is to be written may be new
+	}
 	d->config.expectations = &d->expectations;
-	return gt_expect_load(d->expect_path, &d->expectations, err);
+	rc = gt_expect_load(d->expect_path, &d->expectations, err);
+	return rc ? wrong_value("expect", err) : GT_OK;
+}
+
+static gt_code open_rundir(struct run_setup *d, const struct gt_args *args, struct gt_err *err)
+{
+	const char *path = gt_arg_text(args, "rundirectory", "test-run");
+	if (!*path)
+		return gt_fail(err, GT_BAD_USAGE, "flag '--rundirectory' needs the name of a folder");
+	gt_code rc = gt_rundir_open(path, &d->rundir, err);
+	return rc ? wrong_value("rundirectory", err) : GT_OK;
 }
 
 static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct gt_err *err)
@@ -124,15 +161,18 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 	if (!rc && gt_arg_given(args, "jobs"))
 		rc = gt_arg_integer("jobs", gt_arg_text(args, "jobs", "1"), 1, MAX_JOBS, &jobs, err);
 	if (!rc)
+		rc = gt_reporting_check(args, err);
+	if (!rc)
 		rc = gt_toolchain_check(&d->tools, err);
 	if (!rc)
 		rc = gt_selection_make(args, &d->tools, &d->selected, err);
+	d->none_selected = rc == GT_NOT_FOUND;
 	if (!rc)
 		rc = load_expectations(d, args, err);
 	if (!rc)
 		rc = check_compile_flags(d, err);
 	if (!rc)
-		rc = gt_rundir_open(gt_arg_text(args, "rundirectory", "test-run"), &d->rundir, err);
+		rc = open_rundir(d, args, err);
 	d->config.jobs = (int)(jobs < 1 ? 1 : jobs);
 	d->config.cases = &d->selected.cases;
 	d->config.tools = &d->tools;
@@ -178,7 +218,7 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 	if (!rc && gt_arg_given(args, "update-expect") && result.complete) {
 		if (gt_expect_update(d->expect_path, &result, err))
 			exit_code = gt_cli_fail(err);
-		else
+		else if (exit_code == GT_EXIT_FAILED)
 			exit_code = GT_EXIT_OK; // what happened is now what is expected
 	}
 	gt_result_free(&result);
@@ -200,11 +240,13 @@ int gt_cmd_run(int argc, char **argv)
 		struct gt_err err = {0};
 		struct run_setup d = {.argv = argv_json(argc, argv), .rundir = {.lock = -1}};
 		gt_code rc = prepare(&d, &args, &err);
-		if (rc)
-			exit_code = rc == GT_NOT_FOUND ? (gt_cli_fail(&err), GT_EXIT_NO_TESTS)
-			                               : gt_cli_fail(&err);
-		else
+		if (rc) {
+			exit_code = gt_cli_fail(&err);
+			if (d.none_selected)
+				exit_code = GT_EXIT_NO_TESTS;
+		} else {
 			exit_code = run_and_report(&d, &args, &err);
+		}
 		clean_up(&d);
 	}
 	gt_arg_free(&args);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const struct gt_arg_row rows[] = {
@@ -34,18 +35,45 @@ static const struct gt_engine *engine_of(enum gt_host_kind kind)
 	                                   : NULL;
 }
 
-// Python stages are Python's to do: become the interpreter.
-static gt_code become_frontend(const struct gt_toolchain *tools, const char *stage,
-                               const char *folder, struct gt_err *err)
+// Python stages are Python's to do, their record too. *exit_code is that of the interpreter.
+static gt_code call_frontend(const struct gt_toolchain *tools, const char *stage,
+                             const char *folder, int *exit_code, struct gt_err *err)
 {
-	if (!tools->python || !tools->frontend_folder)
+	if (!tools->python || !tools->frontend_folder || !tools->worker_library)
 		return gt_fail(err, GT_NOT_FOUND, "the Python frontend is not there; see gauntlet doctor");
 	char *main_file = gt_path_join(tools->frontend_folder, "gauntlet/__main__.py");
 	setenv("ORT_DISABLE_TELEMETRY", "1", 1);
-	execl(tools->python, tools->python, "-I", main_file, "stage", stage, folder, (char *)NULL);
-	gt_code rc = gt_fail_errno(err, "cannot start '%s'", tools->python);
+	pid_t child = fork();
+	if (child == 0) {
+		execl(tools->python, tools->python, "-I", main_file, "stage", stage, folder,
+		      tools->worker_library, (char *)NULL);
+		_exit(127);
+	}
 	free(main_file);
-	return rc;
+	int status = 0;
+	if (child < 0 || waitpid(child, &status, 0) < 0)
+		return gt_fail_errno(err, "cannot start '%s'", tools->python);
+	if (WIFSIGNALED(status))
+		return gt_fail(err, GT_ENGINE, "the frontend was ended by %s", strsignal(WTERMSIG(status)));
+	if (WEXITSTATUS(status) == 127)
+		return gt_fail(err, GT_NOT_FOUND, "cannot start '%s'", tools->python);
+	*exit_code = WEXITSTATUS(status);
+	return GT_OK;
+}
+
+// Has the test class left this stage to the built-in code? The frontend has recorded it.
+static bool is_left_to_us(const char *folder, const char *stage)
+{
+	json_t *records = NULL;
+	char *path = gt_path_join(folder, "stages.json");
+	bool left = false;
+	if (!gt_json_read(path, &records, NULL)) {
+		const json_t *entry = json_object_get(json_object_get(records, "stages"), stage);
+		left = gt_json_bool_or(json_object_get(entry, "detail"), "builtin", false);
+	}
+	json_decref(records);
+	free(path);
+	return left;
 }
 
 static gt_code serve(const struct gt_engine *engine, const struct gt_toolchain *tools,
@@ -120,12 +148,23 @@ static int show(const char *stage, const json_t *reply)
 	return ok && match ? GT_EXIT_OK : GT_EXIT_FAILED;
 }
 
+static gt_code fail_unknown(const char *stage, struct gt_err *err)
+{
+	struct gt_buf names = {0};
+	for (enum gt_stage_id id = 0; id < GT_STAGE_COUNT; id++)
+		gt_buf_printf(&names, "%s%s", id ? ", " : "", gt_stage(id)->name);
+	gt_code rc = gt_fail(err, GT_BAD_USAGE, "there is no stage '%s'; the stages are %s", stage,
+	                     gt_buf_text(&names));
+	gt_buf_free(&names);
+	return rc;
+}
+
 static gt_code run_stage(const char *stage, const char *folder, int *exit_code,
                          struct gt_err *err)
 {
 	enum gt_stage_id id = gt_stage_parse(stage);
 	if (id == GT_STAGE_COUNT)
-		return gt_fail(err, GT_BAD_USAGE, "there is no stage '%s'", stage);
+		return fail_unknown(stage, err);
 	struct gt_toolchain tools;
 	struct gt_case test = {0};
 	struct gt_options options = {0};
@@ -138,18 +177,21 @@ static gt_code run_stage(const char *stage, const char *folder, int *exit_code,
 	if (!rc)
 		rc = gt_options_from_json(json_object_get(test_json, "options"), &options, err);
 	if (rc) {
-		gt_err_context(err, "'%s' is no test's folder of a run", folder);
+		gt_err_context(err, "'%s' is not the folder of a test in a run directory", folder);
 	} else {
 		struct gt_plan plan = {.options = &options};
 		struct gt_placement place = gt_plan_place(&plan, &test, id);
-		if (place.host == GT_HOST_FRONTEND)
-			rc = become_frontend(&tools, stage, folder, err);
-		else
+		bool ours = place.host != GT_HOST_FRONTEND;
+		if (!ours) {
+			rc = call_frontend(&tools, stage, folder, exit_code, err);
+			ours = !rc && *exit_code == 0 && is_left_to_us(folder, stage);
+		}
+		if (ours)
 			rc = serve(engine_of(place.host), &tools, stage, folder, test_json, &reply, err);
 	}
-	if (!rc)
+	if (!rc && reply)
 		rc = record(folder, stage, reply, err);
-	if (!rc)
+	if (!rc && reply)
 		*exit_code = show(stage, reply);
 	json_decref(reply);
 	json_decref(test_json);

@@ -3,7 +3,51 @@
 #include "base/file.h"
 #include "cli/cli.h"
 
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define DEFAULT_REPORT "report.md"
+
+gt_code gt_reporting_check_file(const char *flag, const char *path, struct gt_err *err)
+{
+	const char *slash = strrchr(path, '/');
+	if (!*path || (slash && !slash[1]))
+		return gt_fail(err, GT_BAD_USAGE, "flag '--%s': '%s' is not the name of a file", flag,
+		               path);
+	struct stat st;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return gt_fail(err, GT_BAD_USAGE, "flag '--%s': '%s' is not a regular file", flag, path);
+	gt_code rc = GT_OK;
+	char *folder = slash ? gt_strndup(path, (size_t)(slash - path) + 1) : gt_strdup(".");
+	if (!gt_is_folder(folder))
+		rc = gt_fail(err, GT_BAD_USAGE, "flag '--%s': there is no folder '%s' to write '%s' in",
+		             flag, folder, path);
+	else if (access(folder, W_OK) != 0)
+		rc = gt_fail(err, GT_BAD_USAGE, "flag '--%s': the folder '%s' cannot be written to", flag,
+		             folder);
+	free(folder);
+	return rc;
+}
+
+static bool is_asked_for(const struct gt_args *args)
+{
+	return gt_arg_given(args, "report") || gt_arg_given(args, "report-file");
+}
+
+gt_code gt_reporting_check(const struct gt_args *args, struct gt_err *err)
+{
+	if (!is_asked_for(args))
+		return GT_OK;
+	const char *path = gt_arg_text(args, "report-file", DEFAULT_REPORT);
+	gt_code rc = gt_reporting_check_file("report-file", path, err);
+	char *beside = rc ? NULL : gt_report_json_path(path, err);
+	if (!rc)
+		rc = beside ? gt_reporting_check_file("report-file", beside, err) : GT_BAD_USAGE;
+	free(beside);
+	return rc;
+}
 
 static int judge(const struct gt_result *r)
 {
@@ -21,8 +65,8 @@ int gt_reporting_write(const struct gt_args *args, const struct gt_result *resul
 	int failed = 0;
 	if (gt_report_results(result, folder, &err))
 		failed = gt_cli_fail(&err);
-	if (gt_arg_given(args, "report") || gt_arg_given(args, "report-file"))
-		if (gt_report_markdown(result, gt_arg_text(args, "report-file", "report.md"), &err))
+	if (is_asked_for(args))
+		if (gt_report_markdown(result, gt_arg_text(args, "report-file", DEFAULT_REPORT), &err))
 			failed = gt_cli_fail(&err);
 
 	struct gt_buf text = {0};

@@ -12,6 +12,14 @@
 	 "where, relative to the current folder; the JSON lies beside it (default: report.md)"}, \
 	{0, "color", GT_ARG_VALUE, "auto|always|never", "colours (default: auto)"}
 
+// A file that is to be written at the end of a run, checked before it begins: its folder must be
+// there and let us write, and what has its name already must be a regular file.
+GT_MUST_USE gt_code gt_reporting_check_file(const char *flag, const char *path,
+                                            struct gt_err *err);
+
+// The same for what --report and --report-file ask for.
+GT_MUST_USE gt_code gt_reporting_check(const struct gt_args *args, struct gt_err *err);
+
 // Write results.json and what the flags ask for, print the summary to stdout. Returns the exit code
 // that the result deserves, or 3 if a report could not be written.
 int gt_reporting_write(const struct gt_args *args, const struct gt_result *result,

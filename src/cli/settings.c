@@ -31,6 +31,13 @@ static gt_code parse_stage(const char *flag, const char *name, enum gt_stage_id 
 	return rc;
 }
 
+// A list that took too much: say how it is ended.
+static gt_code end_of_list(const char *flag, struct gt_err *err)
+{
+	struct gt_err what = *err;
+	return gt_fail(err, what.code, "%s (put '--' behind the last value of '--%s')", what.text, flag);
+}
+
 static gt_code mark_stages(const struct gt_args *args, const char *flag, bool value,
                            struct gt_plan *plan, struct gt_err *err)
 {
@@ -43,6 +50,8 @@ static gt_code mark_stages(const struct gt_args *args, const char *flag, bool va
 		rc = parse_stage(flag, list->items[i], &id, err);
 		if (!rc)
 			plan->stages[id] = value;
+		else if (i > 0) // probably a test's name
+			rc = end_of_list(flag, err);
 	}
 	return rc;
 }
@@ -128,8 +137,10 @@ static gt_code set_tolerance(const struct gt_args *args, struct gt_options *o, s
 	static const char *const nan_choices[] = {"equal", "fail", NULL};
 	gt_code rc = GT_OK;
 	if (gt_arg_given(args, "tolerance")) {
-		rc = gt_arg_tolerance("tolerance", gt_arg_list(args, "tolerance"), &o->tolerance.atol,
-		                      &o->tolerance.rtol, err);
+		const struct gt_names *values = gt_arg_list(args, "tolerance");
+		rc = gt_arg_tolerance("tolerance", values, &o->tolerance.atol, &o->tolerance.rtol, err);
+		if (rc && values->count > 1 && !gt_arg_is_number(values->items[values->count - 1]))
+			rc = end_of_list("tolerance", err);
 		o->tolerance.for_integers = true;
 	}
 	size_t at = 0;

@@ -103,9 +103,9 @@ gt_code gt_arg_choice(const char *flag, const char *text, const char *const *cho
 		}
 		gt_buf_printf(&list, "%s%s", i ? ", " : "", choices[i]);
 	}
-	gt_code rc = gt_fail(err, GT_BAD_USAGE, "flag '--%s': '%s' is none of %s%s%s%s", flag, text,
-	                     gt_buf_text(&list), near ? "; did you mean '" : "", near ? near : "",
-	                     near ? "'?" : "");
+	gt_code rc = gt_fail(err, GT_BAD_USAGE, "flag '--%s': '%s' is %s %s%s%s%s", flag, text,
+	                     choices[0] && choices[1] ? "none of" : "not", gt_buf_text(&list),
+	                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	gt_buf_free(&list);
 	return rc;
 }

@@ -16,6 +16,9 @@ GT_MUST_USE gt_code gt_report_results(const struct gt_result *r, const char *fol
 GT_MUST_USE gt_code gt_report_markdown(const struct gt_result *r, const char *path,
                                        struct gt_err *err);
 
+// Path of the JSON report that lies beside `path`, allocated; NULL if it would be the same file.
+char *gt_report_json_path(const char *path, struct gt_err *err);
+
 // The closing text of a run for a terminal `width` columns wide: table by stage, slowest tests,
 // differences from the expected statuses, one line of counts, paths of the reports.
 void gt_report_summary(const struct gt_result *r, const char *folder, int width, bool color,

@@ -10,15 +10,17 @@ struct findings {
 	struct gt_buf log;         // the same for people
 	enum gt_difference difference; // of the first set and output that differs
 	struct gt_buf sentence;
-	size_t total, mismatches;
+	size_t sets, total, mismatches;
 	bool vacuous;              // every output is
 };
 
-static void note_first(struct findings *f, enum gt_difference d, const char *sentence)
+static void note_first(struct findings *f, size_t set, enum gt_difference d, const char *sentence)
 {
 	if (f->difference != GT_DIFF_NONE)
 		return;
 	f->difference = d;
+	if (f->sets > 1)
+		gt_buf_printf(&f->sentence, "data set %zu: ", set);
 	gt_buf_puts(&f->sentence, sentence);
 }
 
@@ -112,7 +114,7 @@ static void compare_pair(struct findings *f, const struct gt_options *o, size_t 
 		describe(&r, out, gold, &text);
 		gt_buf_puts(&f->log, gt_buf_text(&text));
 		char *sentence = gt_format("output %zu '%s': %s", i, gold->name, gt_buf_text(&text));
-		note_first(f, r.difference, sentence);
+		note_first(f, set, r.difference, sentence);
 		free(sentence);
 	}
 	if (r.vacuous)
@@ -139,12 +141,13 @@ static gt_code compare_set(struct gt_stage_context *c, struct findings *f, size_
 	gt_code rc = gt_values_load(folder, "golden_output", &gold, err);
 	if (!rc)
 		rc = gt_values_load(folder, "output", &out, err);
-	if (gt_stage_set_count(c->test) > 1)
+	if (f->sets > 1)
 		gt_buf_printf(&f->log, "data set %zu\n", set);
 	if (!rc && out.count != gold.count) {
-		char *text = gt_format("the module returns %zu outputs where %zu are right", out.count,
-		                       gold.count);
-		note_first(f, GT_DIFF_COUNT, text);
+		char *text = gt_format("the module returns %zu output%s where %zu %s right", out.count,
+		                       out.count == 1 ? "" : "s", gold.count,
+		                       gold.count == 1 ? "is" : "are");
+		note_first(f, set, GT_DIFF_COUNT, text);
 		gt_buf_printf(&f->log, "%s\n", text);
 		free(text);
 		f->vacuous = false;
@@ -209,9 +212,10 @@ static gt_code save(struct gt_stage_context *c, struct findings *f, struct gt_er
 
 gt_code gt_stage_comparison(struct gt_stage_context *c, struct gt_err *err)
 {
-	struct findings f = {.outputs = json_array(), .vacuous = true};
+	struct findings f = {.outputs = json_array(), .sets = gt_stage_set_count(c->test),
+	                     .vacuous = true};
 	gt_code rc = GT_OK;
-	for (size_t set = 0; !rc && set < gt_stage_set_count(c->test); set++)
+	for (size_t set = 0; !rc && set < f.sets; set++)
 		rc = compare_set(c, &f, set, err);
 	f.vacuous = f.vacuous && f.total > 0;
 	if (!rc)

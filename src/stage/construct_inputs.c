@@ -50,8 +50,8 @@ static gt_code open_dimension(const struct gt_options *o, const struct gt_onnx_p
 		*size = json_integer_value(given);
 	else
 		rc = gt_fail(err, GT_BAD_USAGE,
-		             "dimension %u of input '%s' is dynamic: give --dim '%s=N'", axis, port->name,
-		             name);
+		             "dimension %u of input '%s' is dynamic: give its size with --dim '%s=SIZE'",
+		             axis, port->name, name);
 	free(place);
 	return rc;
 }

@@ -10,6 +10,37 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// Does the pattern, in which '*' stands for any text, match the first `n` bytes of `name`?
+static bool matches(const char *pattern, size_t length, const char *name, size_t n)
+{
+	const char *star = memchr(pattern, '*', length);
+	size_t head = star ? (size_t)(star - pattern) : length;
+	size_t tail = star ? length - head - 1 : 0;
+	if (star ? n < head + tail : n != length)
+		return false;
+	return memcmp(pattern, name, head) == 0 &&
+	       memcmp(pattern + length - tail, name + n - tail, tail) == 0;
+}
+
+// Is this where a stage or the runner writes? External data of that name would be overwritten, or
+// would be taken for what it is not.
+static bool is_our_name(const char *location)
+{
+	while (location[0] == '/' || (location[0] == '.' && location[1] == '/'))
+		location++;
+	static const char others[] = "test.json stages.json benchmark.json *.log data_set_*";
+	size_t n = strcspn(location, "/");
+	for (int id = -1; id < (int)GT_STAGE_COUNT; id++) {
+		const char *p = id < 0 ? others : gt_stage((enum gt_stage_id)id)->writes;
+		for (size_t length; *p; p += length + (p[length] == ' ')) {
+			length = strcspn(p, " ");
+			if (matches(p, strcspn(p, " /"), location, n))
+				return true;
+		}
+	}
+	return false;
+}
+
 // A model names its external data, and a model is not trusted: a plain file below the model's own
 // folder, with one name only, or nothing.
 static gt_code check_external(const char *path, const char *location, struct gt_err *err)
@@ -17,6 +48,10 @@ static gt_code check_external(const char *path, const char *location, struct gt_
 	if (!gt_onnx_location_is_safe(location))
 		return gt_fail(err, GT_BAD_DATA,
 		               "external data '%s' lies outside the folder of the model", location);
+	if (is_our_name(location))
+		return gt_fail(err, GT_UNSUPPORTED,
+		               "external data '%s' has the name of a file of the test's folder; rename "
+		               "it, and its location in the model", location);
 	struct stat st;
 	if (lstat(path, &st) != 0)
 		return gt_fail_errno(err, "external data '%s' of the model cannot be read", location);
@@ -53,6 +88,8 @@ gt_code gt_stage_setup(struct gt_stage_context *c, struct gt_err *err)
 	struct gt_onnx_model model = {0};
 	char *to = gt_path_join(c->folder, "model.onnx");
 	gt_code rc = gt_onnx_read_model(c->test->model, &model, err);
+	if (rc)
+		gt_err_context(err, "the model cannot be read");
 	if (!rc)
 		rc = gt_file_copy(c->test->model, to, err);
 	if (!rc)

@@ -108,6 +108,8 @@ static gt_code read_tests_file(const char *path, struct gt_names *out, struct gt
 {
 	struct gt_buf text = {0};
 	gt_code rc = gt_file_read(path, MAX_TESTS_FILE, &text, err);
+	if (rc == GT_NOT_FOUND && err)
+		rc = err->code = GT_BAD_USAGE; // a wrong name of a file is not "no test"
 	if (!rc && text.length && memchr(text.data, '\0', text.length))
 		rc = gt_fail(err, GT_BAD_DATA, "'%s' is not a text file", path);
 	const char *p = gt_buf_text(&text);

@@ -738,10 +738,15 @@ print("noise")
         with open(self.path("test.json"), "w", encoding="utf-8") as f:
             json.dump({"test": case, "options": {"seed": 0}}, f)
         done = self.command("stage", "setup", self.folder, runner.LIBRARY)
-        self.assertEqual((0, "model.onnx\n"), (done.returncode, done.stdout), done.stderr)
+        self.assertEqual((0, "setup: ok; wrote model.onnx\n"), (done.returncode, done.stdout),
+                         done.stderr)
+        with open(self.path("stages.json"), encoding="utf-8") as f:
+            recorded = json.load(f)["stages"]["setup"]
+        self.assertEqual(["model.onnx"], [file["name"] for file in recorded["files"]])
         done = self.command("stage", "postprocessing", self.folder, runner.LIBRARY)
         self.assertEqual(1, done.returncode)
         self.assertIn("input.json", done.stderr)
+        self.assertRegex(done.stdout, r"\Apostprocessing: [^\n]*input.json[^\n]*\n\Z")
         done = self.command("list", case["model"])
         self.assertEqual((0, "t\n"), (done.returncode, done.stdout), done.stderr)
         self.assertEqual(1, self.command("list", "/nowhere.py").returncode)
