@@ -1,5 +1,6 @@
 // libIREECompiler through its C embedding API, loaded at run time and never unloaded.
 #include "engine/engine.h"
+#include "engine/iree_message.h"
 #include "engine/library.h"
 
 #include <iree/compiler/embedding_api.h>
@@ -124,11 +125,10 @@ static void on_diagnostic(enum iree_compiler_diagnostic_severity_t severity, con
 	fprintf(stderr, "%s: %.*s\n", severity_name(severity), (int)length, message);
 	if (severity != IREE_COMPILER_DIAGNOSTIC_SEVERITY_ERROR || job.first_error.code)
 		return;
-	const char *newline = memchr(message, '\n', length);
-	size_t n = newline ? (size_t)(newline - message) : length;
-	while (n && (message[n - 1] == ' ' || message[n - 1] == '\t' || message[n - 1] == '\r'))
-		n--;
-	gt_fail(&job.first_error, GT_ENGINE, "%.*s", (int)n, message);
+	struct gt_buf sentence = {0};
+	gt_iree_diagnostic(message, length, &sentence);
+	gt_fail(&job.first_error, GT_ENGINE, "%s", gt_buf_text(&sentence));
+	gt_buf_free(&sentence);
 }
 
 // The sentence for a step that returned false: its first diagnostic, or that there was none.

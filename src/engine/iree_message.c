@@ -40,6 +40,60 @@ static char *between(const char *text, const char *before, const char *ends)
 	return gt_strndup(start, strcspn(start, ends));
 }
 
+// Length of "file:line:column: " at the start of a text; 0 if it does not begin so.
+static size_t place_length(const char *text)
+{
+	size_t file = strcspn(text, ":\n ");
+	const char *p = text + file;
+	for (int i = 0; i < 2; i++) {
+		size_t digits = *p == ':' ? strspn(p + 1, "0123456789") : 0;
+		if (!digits)
+			return 0;
+		p += 1 + digits;
+	}
+	return file && p[0] == ':' && p[1] == ' ' ? (size_t)(p - text) + 2 : 0;
+}
+
+static void cut_at(char *text, const char *at)
+{
+	char *found = strstr(text, at);
+	if (found)
+		*found = '\0';
+}
+
+static bool starts_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+void gt_iree_diagnostic(const char *text, size_t length, struct gt_buf *out)
+{
+	static const char nowhere[] = "loc(unknown): ";
+	static const char legalize[] = "failed to legalize operation '";
+	char *copy = gt_strndup(text, length);
+	cut_at(copy, "\n");
+	size_t place = place_length(copy);
+	char *cause = copy + (place ? place : starts_with(copy, nowhere) ? sizeof nowhere - 1 : 0);
+	char *operator = NULL;
+	if (starts_with(cause, legalize)) {
+		if (starts_with(cause + sizeof legalize - 1, "torch.operator'"))
+			operator = between(cause, "name = \"", "\"");
+		cut_at(cause, " that was explicitly marked illegal");
+	}
+	cut_at(cause, ": %");
+	cut_at(cause, ": \"");
+	if (operator)
+		gt_buf_printf(out, "failed to legalize '%s'", operator);
+	else
+		gt_buf_puts(out, cause);
+	while (out->length && strchr(" \t\r:", out->data[out->length - 1]))
+		out->data[--out->length] = '\0';
+	if (place)
+		gt_buf_printf(out, " at %.*s", (int)place - 2, copy);
+	free(operator);
+	free(copy);
+}
+
 static char *shape_of(const struct gt_tensor *t)
 {
 	struct gt_buf text = {0};

@@ -33,7 +33,7 @@ static void judge_signal(const struct gt_facts *f, const char *what, struct gt_e
 		return;
 	}
 	snprintf(why, sizeof why, "crash:%s", name);
-	set(out, why, gt_format("%s crashed: %s", what, name));
+	set(out, why, gt_format("%s crashed", what));
 }
 
 static void judge_reply(const struct gt_facts *f, const char *what, struct gt_ending *out)

@@ -151,6 +151,37 @@ static void test_sentences(void **state)
 	assert_sentence("", "");
 }
 
+static void assert_diagnostic(const char *text, const char *sentence)
+{
+	struct gt_buf out = {0};
+	gt_iree_diagnostic(text, strlen(text), &out);
+	assert_string_equal(gt_buf_text(&out), sentence);
+	gt_buf_free(&out);
+}
+
+static void test_diagnostics(void **state)
+{
+	(void)state;
+	assert_diagnostic("model.torch_onnx.mlir:4:10: failed to legalize operation 'torch.operator' that "
+	                  "was explicitly marked illegal: %0 = \"torch.operator\"(%arg0) <{name = "
+	                  "\"onnx.Det\"}> : (!torch.vtensor<[2],f32>) -> !torch.vtensor<[2],f32>\n",
+	                  "failed to legalize 'onnx.Det' at model.torch_onnx.mlir:4:10");
+	assert_diagnostic("loc(unknown): failed to legalize operation 'torch.constant.bool': %2 = "
+	                  "\"torch.constant.bool\"() <{value = true}> : () -> !torch.bool",
+	                  "failed to legalize operation 'torch.constant.bool'");
+	assert_diagnostic("m.mlir:1:2: failed to legalize operation 'torch.aten.cumsum' that was "
+	                  "explicitly marked illegal: %3 = \"torch.aten.cumsum\"(%1)",
+	                  "failed to legalize operation 'torch.aten.cumsum' at m.mlir:1:2");
+	assert_diagnostic("m.mlir:1:2: unhandled torch type: '!torch.list<vtensor<[3,?],f32>>'\nnote",
+	                  "unhandled torch type: '!torch.list<vtensor<[3,?],f32>>' at m.mlir:1:2");
+	assert_diagnostic("m.mlir: not a place", "m.mlir: not a place");
+	assert_diagnostic("m.mlir:12: no column", "m.mlir:12: no column");
+	assert_diagnostic("failed to legalize operation 'torch.operator'",
+	                  "failed to legalize operation 'torch.operator'");
+	assert_diagnostic("loc(unknown): ", "");
+	assert_diagnostic("", "");
+}
+
 static void test_input_mismatch(void **state)
 {
 	(void)state;
@@ -190,6 +221,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_declarations),
 		cmocka_unit_test(test_elements),
 		cmocka_unit_test(test_sentences),
+		cmocka_unit_test(test_diagnostics),
 		cmocka_unit_test(test_input_mismatch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
