@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "worker/isolation.h"
 #include "worker/supervisor.h"
+#include "worker/tree.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -105,21 +106,39 @@ static void kill_job(const struct host *h, uint64_t job)
 			kill(h->running[i].pid, SIGKILL);
 }
 
+static bool is_supervisor(const void *user, pid_t pid)
+{
+	const struct host *h = user;
+	for (size_t i = 0; i < h->running_count; i++)
+		if (h->running[i].pid == pid)
+			return true;
+	return false;
+}
+
+// A supervisor has ended, or an orphan that came to us. Returns true if more orphans may come.
+static bool note_end(struct host *h, pid_t pid, int status)
+{
+	for (size_t i = 0; i < h->running_count; i++) {
+		if (h->running[i].pid != pid)
+			continue;
+		notify(h, GT_NOTICE_LOST, h->running[i].job, status);
+		h->running[i] = h->running[--h->running_count];
+		return status != 0; // it could not do its work to the end
+	}
+	return true;
+}
+
 static void reap_supervisors(struct host *h)
 {
 	struct signalfd_siginfo info;
 	while (read(h->signals, &info, sizeof info) > 0)
 		continue;
 	int status;
-	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-		for (size_t i = 0; i < h->running_count; i++) {
-			if (h->running[i].pid != pid)
-				continue;
-			notify(h, GT_NOTICE_LOST, h->running[i].job, status);
-			h->running[i] = h->running[--h->running_count];
-			break;
-		}
-	}
+	bool orphans = false;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+		orphans = note_end(h, pid, status) || orphans;
+	if (orphans && h->isolation.kind == GT_ISOLATION_NONE)
+		(void)!gt_tree_kill_children(is_supervisor, h);
 }
 
 // Take the descriptors of a message; returns how many there were.
@@ -147,7 +166,7 @@ static bool take_order(struct host *h, int *exit_code)
 	struct iovec part = {.iov_base = &order, .iov_len = sizeof order};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
 	                         .msg_controllen = sizeof control};
-	ssize_t n = recvmsg(h->control, &message, MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(h->control, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return true;
 	if (n <= 0)
@@ -157,6 +176,8 @@ static bool take_order(struct host *h, int *exit_code)
 	bool good = n == sizeof order && order.magic == GT_ORDER_MAGIC;
 	if (good && order.kind == GT_ORDER_START && count == GT_ORDER_FDS)
 		start_job(h, &order, fds);
+	else if (good && order.kind == GT_ORDER_START) // the system drops what finds no room
+		notify(h, GT_NOTICE_FAILED, order.job, EMFILE);
 	else if (good && order.kind == GT_ORDER_KILL)
 		kill_job(h, order.job);
 	else
@@ -196,14 +217,21 @@ int gt_host_serve(int control, const struct gt_host_ops *ops)
 		return HOST_FAULT;
 	}
 	gt_isolation_probe(&h.isolation);
+	if (h.isolation.kind == GT_ISOLATION_NONE)
+		prctl(PR_SET_CHILD_SUBREAPER, 1); // orphans of a supervisor that was killed
 	int exit_code = 0;
 	struct pollfd on[] = {
 		{.fd = h.control, .events = POLLIN},
 		{.fd = h.signals, .events = POLLIN},
 	};
 	for (bool more = true; more;) {
-		if (poll(on, GT_COUNTOF(on), -1) < 0 && errno != EINTR)
+		if (poll(on, GT_COUNTOF(on), -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			fprintf(stderr, "gauntlet host: cannot wait for orders: %s\n", strerror(errno));
+			exit_code = HOST_FAULT;
 			break;
+		}
 		if (on[1].revents)
 			reap_supervisors(&h);
 		if (on[0].revents)

@@ -53,15 +53,17 @@ static bool enter_user_namespace(void)
 // only child is pid 1 there, and it ends as that child ends.
 static pid_t fork_in_user_namespace(void)
 {
+	pid_t host = getpid();
 	pid_t between = fork();
 	if (between != 0)
 		return between;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!enter_user_namespace())
+	if (getppid() != host || !enter_user_namespace())
 		_exit(1);
 	pid_t pid = fork();
 	if (pid == 0)
 		return 0;
+	closefrom(3); // the ends of the host's and the job's conversations are not for it to hold
 	int status = 0;
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
@@ -101,12 +103,29 @@ static bool works(enum gt_isolation_kind kind, int home)
 	return probe > 0 && status == 0;
 }
 
+// The strongest kind that GAUNTLET_ISOLATION leaves to us.
+static enum gt_isolation_kind strongest_wanted(void)
+{
+	const char *wanted = getenv("GAUNTLET_ISOLATION");
+	if (!wanted || !*wanted)
+		return GT_ISOLATION_PRIVILEGED;
+	if (strcmp(wanted, "user") == 0)
+		return GT_ISOLATION_USER;
+	if (strcmp(wanted, "none") == 0)
+		return GT_ISOLATION_NONE;
+	fprintf(stderr, "gauntlet: GAUNTLET_ISOLATION is '%s', neither 'user' nor 'none'; not used\n",
+	        wanted);
+	return GT_ISOLATION_PRIVILEGED;
+}
+
 void gt_isolation_probe(struct gt_isolation *isolation)
 {
+	enum gt_isolation_kind wanted = strongest_wanted();
 	isolation->home = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-	if (isolation->home >= 0 && works(GT_ISOLATION_PRIVILEGED, isolation->home))
+	if (wanted == GT_ISOLATION_PRIVILEGED && isolation->home >= 0 &&
+	    works(GT_ISOLATION_PRIVILEGED, isolation->home))
 		isolation->kind = GT_ISOLATION_PRIVILEGED;
-	else if (works(GT_ISOLATION_USER, -1))
+	else if (wanted != GT_ISOLATION_NONE && works(GT_ISOLATION_USER, -1))
 		isolation->kind = GT_ISOLATION_USER;
 	else
 		isolation->kind = GT_ISOLATION_NONE;

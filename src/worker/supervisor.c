@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "worker/capture.h"
 #include "worker/frame.h"
+#include "worker/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,13 @@ struct supervisor {
 	bool ended;
 };
 
+// The runner sees an ending without a result; the sentence is in the job's output.
+static _Noreturn void give_up(int log, int exit_code, const char *what, const char *why)
+{
+	dprintf(log, "gauntlet: %s: %s\n", what, why);
+	_exit(exit_code);
+}
+
 static void reset_signals(void)
 {
 	struct sigaction standard = {.sa_handler = SIG_DFL};
@@ -51,7 +59,7 @@ static void enter_folder(int folder)
 {
 	char here[PATH_MAX];
 	if (fchdir(folder) != 0 || !getcwd(here, sizeof here))
-		_exit(CHILD_NO_FOLDER);
+		give_up(2, CHILD_NO_FOLDER, "a job cannot enter its working folder", strerror(errno));
 	setenv("TMPDIR", here, 1);
 	setenv("HOME", here, 1);
 }
@@ -59,17 +67,18 @@ static void enter_folder(int folder)
 static _Noreturn void serve(const struct gt_job_fds *fds, bool instance,
                             const struct gt_host_ops *ops)
 {
+	struct gt_err err = {0};
 	do {
 		char *request;
-		gt_code rc = gt_frame_receive(fds->child, &request, NULL);
+		gt_code rc = gt_frame_receive(fds->child, &request, &err);
 		if (rc == GT_NOT_FOUND && instance)
 			break; // the runner has no further stage for this instance
 		if (rc)
-			_exit(CHILD_NO_REQUEST);
+			give_up(2, CHILD_NO_REQUEST, "a job got no request", err.text);
 		char *reply = ops->serve(ops->self, request);
 		fflush(NULL);
-		if (gt_frame_send(fds->child, reply, strlen(reply), NULL))
-			_exit(CHILD_NO_REPLY);
+		if (gt_frame_send(fds->child, reply, strlen(reply), &err))
+			give_up(2, CHILD_NO_REPLY, "a job cannot reply", err.text);
 		free(reply);
 		free(request);
 	} while (instance);
@@ -94,31 +103,22 @@ static _Noreturn void be_child(const struct gt_job_fds *fds, int output, pid_t s
 	int child = fds->child;
 	if (child != 3)
 		child = dup3(child, 3, O_CLOEXEC);
-	close_range(4, ~0u, 0);
+	closefrom(4);
 	struct gt_job_fds own = {.child = child};
 	serve(&own, instance, ops);
 }
 
-static void kill_tree(const struct supervisor *s)
+// Without a namespace only what is our child by now is reached: orphans come to us, the subreaper,
+// and each round may bring the next generation. False if that cannot be done here.
+static bool kill_tree(const struct supervisor *s)
 {
 	if (s->isolated) {
 		kill(-1, SIGKILL); // pid 1 of this namespace spares itself
-		return;
+		return true;
 	}
 	if (!s->ended)
 		kill(-s->child, SIGKILL);
-	// Orphans come to us, the subreaper; each round may bring the next generation.
-	char path[64], pids[4096];
-	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	ssize_t n = read(fd, pids, sizeof pids - 1);
-	close(fd);
-	pids[n > 0 ? n : 0] = '\0';
-	char *rest = pids;
-	for (char *p; (p = strtok_r(rest, " ", &rest));)
-		kill((pid_t)atol(p), SIGKILL);
+	return gt_tree_kill_children(NULL, NULL);
 }
 
 static void note_end(struct supervisor *s, int status, const struct rusage *use)
@@ -131,22 +131,30 @@ static void note_end(struct supervisor *s, int status, const struct rusage *use)
 	s->report.max_rss_kb = use->ru_maxrss;
 }
 
-// Reap whoever has ended. Returns the number of processes other than the child.
-static uint32_t reap(struct supervisor *s, int flags)
+// Reap whoever has ended.
+static void reap(struct supervisor *s)
 {
-	uint32_t others = 0;
-	for (;;) {
-		int status;
-		struct rusage use;
-		pid_t pid = wait4(-1, &status, flags, &use);
-		if (pid < 0 && errno == EINTR)
-			continue;
-		if (pid <= 0)
-			return others;
+	int status;
+	struct rusage use;
+	for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &use)) > 0;)
 		if (pid == s->child)
 			note_end(s, status, &use);
-		else
-			others++;
+}
+
+// Kill and count whoever is left, to the last one.
+static void kill_leftovers(struct supervisor *s)
+{
+	for (;;) {
+		bool killed = kill_tree(s);
+		int status;
+		struct rusage use;
+		pid_t pid = wait4(-1, &status, killed ? 0 : WNOHANG, &use);
+		if (pid == 0 || (pid < 0 && errno != EINTR))
+			return;
+		if (pid == s->child)
+			note_end(s, status, &use);
+		else if (pid > 0)
+			s->report.leftovers++;
 	}
 }
 
@@ -168,41 +176,32 @@ static void watch(struct supervisor *s)
 		{.fd = s->fds.alive, .events = POLLIN},
 	};
 	while (!s->ended) {
-		if (poll(on, GT_COUNTOF(on), -1) < 0 && errno != EINTR)
-			_exit(1);
+		if (poll(on, GT_COUNTOF(on), -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			give_up(s->fds.log, 1, "a job cannot be watched", strerror(errno));
+		}
 		if (on[0].revents) {
 			struct signalfd_siginfo info;
 			while (read(s->signals, &info, sizeof info) > 0)
 				if (info.ssi_signo == SIGTERM)
 					kill_tree(s);
-			reap(s, WNOHANG);
+			reap(s);
 		}
 		if (on[1].revents && !drain(s))
 			on[1].fd = -1; // the child closed its output; it may still run
 		if (on[2].revents) {
+			// What is left unread in a socket resets it when it closes, and costs the report.
+			char order;
+			(void)!recv(s->fds.report, &order, 1, MSG_DONTWAIT);
 			s->report.killed = 1;
 			on[2].fd = -1;
 			kill_tree(s);
 		}
 		if (on[3].revents) {
-			kill_tree(s); // the host is gone: nobody will read a report
-			reap(s, 0);
+			kill_leftovers(s); // the host is gone: nobody will read a report
 			_exit(1);
 		}
-	}
-}
-
-static void kill_leftovers(struct supervisor *s)
-{
-	for (;;) {
-		kill_tree(s);
-		int status;
-		struct rusage use;
-		pid_t pid = wait4(-1, &status, 0, &use);
-		if (pid < 0 && errno != EINTR)
-			return;
-		if (pid > 0)
-			s->report.leftovers++;
 	}
 }
 
@@ -243,12 +242,10 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool is
 	s.capture = (struct gt_capture){
 		.log = fds->log, .head_max = GT_LOG_HEAD, .tail_max = GT_LOG_TAIL};
 	int output[2];
-	if (s.signals < 0 || pipe2(output, O_CLOEXEC) != 0)
-		_exit(1);
 	pid_t self = getpid();
-	s.child = fork();
+	s.child = s.signals < 0 || pipe2(output, O_CLOEXEC) != 0 ? -1 : fork();
 	if (s.child < 0)
-		_exit(1);
+		give_up(fds->log, 1, "a job cannot be forked", strerror(errno));
 	if (s.child == 0)
 		be_child(fds, output[1], self, instance, ops);
 	close(output[1]);

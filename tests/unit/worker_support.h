@@ -1,0 +1,188 @@
+// What the tests of worker/ and run/ share: a job's child that misbehaves on request, and a way to
+// see whether any process of a test is left.
+#ifndef WORKER_SUPPORT_H
+#define WORKER_SUPPORT_H
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "worker/frame.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+// Processes are told apart by their name, which forks inherit.
+static char mark[16];
+
+static inline void new_mark(void)
+{
+	static int count;
+	snprintf(mark, sizeof mark, "gt%x-%x", (unsigned)getpid(), (unsigned)count++);
+}
+
+// How many living processes bear the mark; the first `max` of them in `pids`.
+static inline size_t marked(pid_t *pids, size_t max)
+{
+	size_t n = 0;
+	DIR *proc = opendir("/proc");
+	for (struct dirent *e; proc && (e = readdir(proc));) {
+		char path[300], stat[512];
+		if (!isdigit((unsigned char)e->d_name[0]))
+			continue;
+		snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
+		FILE *f = fopen(path, "r");
+		if (!f)
+			continue;
+		size_t got = fread(stat, 1, sizeof stat - 1, f);
+		fclose(f);
+		stat[got] = '\0';
+		char *name = strchr(stat, '('), *end = strrchr(stat, ')');
+		if (!name || !end || end[2] == 'Z' || end[2] == 'X')
+			continue;
+		*end = '\0';
+		if (strcmp(name + 1, mark) != 0)
+			continue;
+		if (n < max)
+			pids[n] = (pid_t)atol(e->d_name);
+		n++;
+	}
+	if (proc)
+		closedir(proc);
+	return n;
+}
+
+// Wait until that many are left; false if it takes longer than `seconds`.
+static inline bool marked_become(size_t wanted, double seconds)
+{
+	int64_t until = gt_clock_ns() + (int64_t)(seconds * 1e9);
+	while (marked(NULL, 0) != wanted) {
+		if (gt_clock_ns() > until)
+			return false;
+		usleep(2000);
+	}
+	return true;
+}
+
+static inline void fork_sleeper(bool own_session)
+{
+	pid_t pid = fork();
+	if (pid != 0)
+		return;
+	if (own_session)
+		setsid();
+	for (;;)
+		sleep(60);
+}
+
+// A sleeper whose parent is gone: nobody but a subreaper or a namespace knows it.
+static inline void fork_daemon(void)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		setsid();
+		fork_sleeper(true);
+		_exit(0);
+	}
+}
+
+// One line per open descriptor, as the child of a job sees them.
+static inline char *list_descriptors(void)
+{
+	struct gt_buf text = {0};
+	for (int fd = 0; fd < 256; fd++) {
+		char path[64], target[256];
+		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+		ssize_t n = readlink(path, target, sizeof target - 1);
+		if (n > 0)
+			gt_buf_printf(&text, "%d ", fd);
+	}
+	return gt_buf_take(&text);
+}
+
+static inline void flood(size_t bytes)
+{
+	char line[1024];
+	memset(line, 'x', sizeof line);
+	line[sizeof line - 1] = '\n';
+	for (size_t i = 0; i < bytes / sizeof line; i++)
+		if (gt_write_all(1, line, sizeof line))
+			_exit(9);
+}
+
+static inline void misbehave(const char *what)
+{
+	volatile int *nowhere = NULL;
+	if (strncmp(what, "raise ", 6) == 0)
+		raise(atoi(what + 6));
+	else if (strncmp(what, "exit ", 5) == 0)
+		_exit(atoi(what + 5));
+	else if (strcmp(what, "abort") == 0)
+		abort();
+	else if (strcmp(what, "segfault") == 0)
+		*nowhere = 1;
+	else if (strcmp(what, "garbage") == 0)
+		(void)!write(3, "this is no frame at all", 23);
+	else if (strcmp(what, "empty") == 0)
+		(void)!write(3, "", 0);
+	else if (strcmp(what, "flood") == 0)
+		flood((size_t)10 << 20);
+	else if (strcmp(what, "session") == 0)
+		fork_sleeper(true);
+	else if (strcmp(what, "daemon") == 0)
+		fork_daemon();
+	else if (strcmp(what, "many") == 0)
+		for (int i = 0; i < 40; i++)
+			fork_daemon();
+	else if (strcmp(what, "busy") == 0)
+		for (;;)
+			;
+	else if (strcmp(what, "stop") == 0)
+		raise(SIGSTOP);
+	else if (strcmp(what, "deaf") == 0)
+		signal(SIGTERM, SIG_IGN);
+	else if (strcmp(what, "close") == 0)
+		for (int fd = 0; fd < 64; fd++)
+			close(fd);
+	else if (strcmp(what, "reply") == 0)
+		(void)!gt_frame_send(3, "{\"ok\":true}", 11, NULL);
+	else if (strncmp(what, "print ", 6) == 0)
+		printf("%s\n", what + 6);
+}
+
+// The `serve` of a host under test: a request is what to do, separated by ";". The reply is the last
+// of them if it is JSON, else {"ok":true}.
+static inline char *serve_script(void *self, const char *request)
+{
+	(void)self;
+	char *script = gt_strdup(request), *rest = script;
+	char *reply = gt_strdup("{\"ok\":true}");
+	for (char *what; (what = strtok_r(rest, ";", &rest));) {
+		if (what[0] == '{' || strncmp(what, "say ", 4) == 0) {
+			free(reply);
+			reply = gt_strdup(what[0] == '{' ? what : what + 4);
+		} else if (strcmp(what, "descriptors") == 0) {
+			free(reply);
+			reply = list_descriptors();
+		} else if (strcmp(what, "where") == 0) {
+			char here[512] = "";
+			free(reply);
+			reply = gt_format("%s %s %s", getcwd(here, sizeof here) ? here : "?",
+			                  getenv("TMPDIR"), getenv("HOME"));
+		} else if (strcmp(what, "long") == 0) {
+			free(reply);
+			reply = gt_zalloc(GT_FRAME_MAX + 2, 1);
+			memset(reply, 'y', GT_FRAME_MAX + 1);
+		} else {
+			misbehave(what);
+		}
+	}
+	free(script);
+	return reply;
+}
+
+#endif // WORKER_SUPPORT_H
