@@ -32,7 +32,7 @@ gt_code gt_json_read(const char *path, json_t **out, struct gt_err *err)
 
 gt_code gt_json_write(const char *path, const json_t *value, struct gt_err *err)
 {
-	char *text = json_dumps(value, JSON_INDENT(2));
+	char *text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
 	if (!text)
 		return gt_fail(err, GT_INTERNAL, "cannot write '%s' as JSON", path);
 	struct gt_buf b = {0};
