@@ -164,9 +164,10 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 		rc = gt_reporting_check(args, err);
 	if (!rc)
 		rc = gt_toolchain_check(&d->tools, err);
-	if (!rc)
+	if (!rc) {
 		rc = gt_selection_make(args, &d->tools, &d->selected, err);
-	d->none_selected = rc == GT_NOT_FOUND;
+		d->none_selected = rc == GT_NOT_FOUND;
+	}
 	if (!rc)
 		rc = load_expectations(d, args, err);
 	if (!rc)

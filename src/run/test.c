@@ -1,5 +1,6 @@
 #include "run/test.h"
 
+#include "base/utf8.h"
 #include "run/job.h"
 
 #include <math.h>
@@ -87,6 +88,19 @@ static void end_test(struct gt_test *t, const char *status, const char *why, con
 	leave(t);
 }
 
+// `text` as one word of a shell command.
+static void put_shell_word(struct gt_buf *out, const char *text)
+{
+	gt_buf_puts(out, "'");
+	for (; *text; text++) {
+		if (*text == '\'')
+			gt_buf_puts(out, "'\\''");
+		else
+			gt_buf_append(out, text, 1);
+	}
+	gt_buf_puts(out, "'");
+}
+
 // <stage>.log of a failed stage: what and why, how to do it again, what was printed.
 static gt_code write_log(const struct gt_test *t, const struct gt_ending *e, const char *output,
                          struct gt_err *err)
@@ -95,10 +109,13 @@ static gt_code write_log(const struct gt_test *t, const struct gt_ending *e, con
 	struct gt_buf text = {0};
 	char *name = gt_format("%s.log", stage);
 	char *path = gt_path_join(t->folder, name);
-	gt_buf_printf(&text, "test    %s\nstage   %s\nwhy     %s\n", t->test->id, stage, e->why);
-	gt_buf_printf(&text, "message %s\nagain   gauntlet stage %s '%s'\n", e->message, stage,
-	              t->folder);
-	gt_buf_printf(&text, "time    %.3f s\n\n", e->seconds);
+	gt_buf_puts(&text, "test    ");
+	gt_utf8_line(&text, t->test->id);
+	gt_buf_printf(&text, "\nstage   %s\nwhy     %s\nmessage ", stage, e->why);
+	gt_utf8_line(&text, e->message);
+	gt_buf_printf(&text, "\nagain   gauntlet stage %s ", stage);
+	put_shell_word(&text, t->folder);
+	gt_buf_printf(&text, "\ntime    %.3f s\n\n", e->seconds);
 	gt_buf_puts(&text, output);
 	gt_code rc = gt_file_write(path, text.data, text.length, err);
 	gt_buf_free(&text);

@@ -1,0 +1,209 @@
+"""Help, and what a command line that makes no sense is told: one clear line and its exit code."""
+
+import os
+import unittest
+
+import support
+from support import STAGES
+
+COMMANDS = ["run", "list", "stage", "report", "doctor"]
+
+
+class Help(support.TestCase):
+    def test_program(self):
+        for words in (["--help"], ["-h"], ["help"]):
+            ran = self.gauntlet(*words)
+            self.assertEqual((ran.code, ran.err), (0, ""), ran)
+            for command in COMMANDS:
+                self.assertIn(f"\n  {command} ", ran.out)
+            self.assertNotIn("\n  host ", ran.out)  # the runner's own business
+        ran = self.gauntlet()
+        self.assertEqual((ran.code, ran.out), (2, ""), ran)
+        self.assertIn("usage: gauntlet COMMAND", ran.err)
+        self.assertRegex(self.gauntlet("--version").out, r"\Agauntlet \d+\.\d+\.\d+\n\Z")
+
+    def test_commands(self):
+        for command in COMMANDS:
+            ran = self.gauntlet(command, "--help")
+            self.assertEqual((ran.code, ran.err), (0, ""), ran)
+            self.assertTrue(ran.out.startswith(f"usage: gauntlet {command}"), ran.out)
+            self.assertEqual(self.gauntlet(command, "-h").out, ran.out)
+            for line in ran.out.splitlines():
+                self.assertLessEqual(len(line), 80, line)
+        self.assertIn("usage: gauntlet stage [flags] NAME FOLDER\n",
+                      self.gauntlet("stage", "-h").out)
+
+    def test_every_flag_is_explained(self):
+        text = self.gauntlet("run", "--help").out
+        for flag in ("--suite", "-t, --test-filter", "--testsfile", "-m, --mode", "-b, --backend",
+                     "-d, --device", "-a, --iree-compile-args", "--torchtolinalg", "--stages",
+                     "--skip-stages", "--load-inputs", "--dim", "--seed", "--reference",
+                     "--tolerance", "--nan", "--timeout", "-j, --jobs", "-r, --rundirectory",
+                     "--no-artifacts", "--expect", "--update-expect", "--report",
+                     "--report-file", "--color", "-v, --verbose"):
+            self.assertIn(flag, text)
+
+    def test_help_comes_before_a_mistake(self):
+        ran = self.gauntlet("run", "--help", "--no-such-flag")
+        self.assertEqual(ran.code, 0, ran)
+
+    def test_help_writes_nothing(self):
+        self.gauntlet("run", "--help", "-r", "never")
+        self.assertFalse(os.path.exists(self.path("never")))
+
+
+class Refusals(support.TestCase):
+    """None of these may reach the run directory."""
+
+    def tearDown(self):
+        self.assertFalse(os.path.exists(self.path("test-run")))
+
+    def run_refused(self, *arguments, says, code=2):
+        return self.refused("run", *arguments, says=says, code=code)
+
+    def test_commands_and_flags(self):
+        self.refused("rum", says="no command 'rum'")
+        self.run_refused("--test-filer", "x", says="did you mean '--test-filter'?")
+        self.run_refused("--qqqqqqqqqqqq", says="'gauntlet run --help'")
+        self.run_refused("-q", says="unknown flag '-q'")
+        self.run_refused("-report", says="did you mean '--report'?")
+        self.run_refused("-t", says=["'--test-filter' needs a value", "REGEX"])
+        self.run_refused("-r", "--report", says="'--rundirectory' needs a value")
+        self.run_refused("--report=yes", says="'--report' takes no value")
+        self.refused("list", "--jobs", "2", says="unknown flag '--jobs'")
+
+    def test_values(self):
+        for arguments, says in (
+                (["-j", "0"], "'--jobs': 0 is not between 1 and"),
+                (["-j", "two"], "'--jobs': 'two' is not an integer"),
+                (["-j", "99999999999999999999"], "'--jobs'"),
+                (["-m", "ort"], "'ort' is not onnx-iree"),
+                (["-d", "cuda"], "none of local-task, local-sync, vulkan"),
+                (["-b", "llvm-cpy"], "did you mean 'llvm-cpu'?"),
+                (["--stages", "compilatoin"], "did you mean 'compilation'?"),
+                (["--stages"], "'--stages' needs at least one stage"),
+                (["--skip-stages", "everything"], STAGES),
+                (["--skip-stages", *STAGES], "leaves no stage to run"),
+                (["--stages", "setup", "test_abs"], "put '--' behind the last value of '--stages'"),
+                (["--timeout", "soon"], "'soon' is not a duration such as 30"),
+                (["--timeout", "0"], "a limit of 0"),
+                (["--timeout", "-5"], "'--timeout'"),
+                (["--timeout", "nothing=3"], "'nothing' is none of setup"),
+                (["--timeout", "setup="], "'setup=' has not the form"),
+                (["--timeout", "inf"], "'inf' is not a duration"),
+                (["--dim", "N"], "'N' has not the form NAME=VALUE"),
+                (["--dim", "N=-1"], "-1 is not between 0 and"),
+                (["--dim", "N=2.5"], "'2.5' is not an integer"),
+                (["--dim", "=2"], "'=2' has not the form"),
+                (["--tolerance"], "one or two numbers, not 0"),
+                (["--tolerance", "1", "2", "3"], "one or two numbers, not 3"),
+                (["--tolerance", "nan"], "'nan' is not a number"),
+                (["--tolerance", "-1"], "-1 is negative"),
+                (["--tolerance", "1e-3", "test_abs"], "put '--' behind the last value"),
+                (["--nan", "sometimes"], "none of equal, fail"),
+                (["--reference", "numpy"], "none of ort, stored"),
+                (["--seed", "-1"], "-1 is not between 0 and"),
+        ):
+            with self.subTest(arguments):
+                self.run_refused(*arguments, says=says)
+
+    def test_tests_and_suites(self):
+        self.run_refused("test_absolute", says="there is no test 'test_absolute'")
+        self.run_refused("test_ab", says="did you mean 'test_abs'?")
+        self.run_refused("test_abs", "nope", "nada", says=["no test 'nada'", "1 more name"])
+        self.run_refused("-t", "nothing_is_called_so", code=4,
+                         says=["none of ", "the filter 'nothing_is_called_so'"])
+        self.run_refused("-t", "_abs", code=4, says="filter '_abs'")  # from the start of a name
+        self.run_refused("-t", "(", says=["'('", "missing closing parenthesis"])
+        self.run_refused("--suite", "onnx-nodes", says=["no suite", "'onnx-nodes'", "onnx-light"])
+        self.run_refused("--suite", "", says="no suite")
+        self.run_refused("--suite", "onnx-light", "test_abs", says="no test 'test_abs'")
+        empty = self.path("empty")
+        os.mkdir(empty)
+        self.run_refused("--suite", empty, says=["no test in folder", "model.onnx"])
+        text = support.write_text(self.path("readme.txt"), "hello")
+        self.run_refused("--suite", text, says="neither a folder nor an .onnx or .py file")
+        python = support.write_text(self.path("broken.py"), "def")
+        self.run_refused("--suite", python, says=["broken.py", "SyntaxError"])
+        python = support.write_text(self.path("none.py"), "x = 1\n")
+        self.run_refused("--suite", python, says=["none.py", "registers no test"])
+
+    def test_files(self):
+        self.run_refused("--testsfile", "missing", says=["file of tests", "'missing'"])
+        empty = support.write_text(self.path("nobody.txt"), "# nobody\n")
+        self.run_refused("--testsfile", empty, code=4, says="names no test")
+        wrong = support.write_text(self.path("wrong.txt"), "test_abs test_nope")
+        self.run_refused("--testsfile", wrong, says=["wrong.txt", "no test 'test_nope'"])
+        self.run_refused("--expect", "missing", "test_abs", says=["'--expect'", "'missing'"])
+        for text, says in (("test_abs BAD\n", ["line 1", "'BAD' is no status"]),
+                           ("\ntest_abs\n", "line 2: no status follows 'test_abs'"),
+                           ("a PASS\na PASS\n", "line 2: test 'a' has a line already, line 1")):
+            path = support.write_text(self.path("bad.expect"), text)
+            self.run_refused("--expect", path, "test_abs", says=says)
+        self.run_refused("--update-expect", "test_abs", says="name one with --expect FILE")
+        self.run_refused("--update-expect", "--expect", "nowhere/x", "test_abs",
+                         says=["'--expect'", "no folder 'nowhere/'"])
+
+    def test_report_files(self):
+        """Found before a run of hours, not after it."""
+        self.run_refused("--report-file", "nowhere/r.md", "test_abs",
+                         says=["'--report-file'", "no folder 'nowhere/'"])
+        self.run_refused("--report-file", "r.json", "test_abs", says="end it in .md")
+        self.run_refused("--report-file", self.here + "/", "test_abs",
+                         says="not the name of a file")
+        self.run_refused("--report-file", self.here, "test_abs", says="not a regular file")
+        pipe = self.path("pipe")
+        os.mkfifo(pipe)
+        self.run_refused("--report-file", pipe, "test_abs", says="not a regular file")
+        self.run_refused("--update-expect", "--expect", pipe, "test_abs",
+                         says="not a regular file")
+        os.symlink("/dev/null", self.path("link.md"))
+        self.run_refused("--report-file", "link.md", "test_abs", says="not a regular file")
+        self.assertTrue(os.path.islink(self.path("link.md")))
+
+    def test_compiler_flags(self):
+        for flag in ("no-such-flag", "--no-such-flag=3", "-no-such-flag"):
+            error = self.run_refused(f"-a={flag}", "--", "test_abs",
+                                     says=["'--iree-compile-args'", "no-such-flag"])
+            self.assertNotIn("gauntlet --help", error)
+        self.run_refused("-a", "iree-opt-level=O9", "--", "test_abs", says="O9")
+        self.run_refused("-a", "--iree-opt-level=O2", "--", "test_abs",
+                         says="write '--iree-compile-args=--iree-opt-level=O2'")
+
+    def test_run_directory(self):
+        for folder in (self.here, os.path.dirname(support.NODE_TESTS)):
+            self.run_refused("-r", folder, "test_abs", says=["is not empty", "-r"])
+        self.run_refused("-r", "/dev/null", "test_abs", says=["'--rundirectory'", "/dev/null"])
+        self.run_refused("-r", "/proc/nothing", "test_abs", says="/proc/nothing")
+        self.run_refused("-r", "", "test_abs", says="'--rundirectory' needs")
+
+    def test_other_commands(self):
+        self.refused("list", "-t", "nothing_is_called_so", says="none of", code=4)
+        self.refused("list", "nope", says="no test 'nope'")
+        self.refused("stage", "compilation", says="needs 2 arguments")
+        self.refused("stage", "compile", self.here, says=["no stage 'compile'", *STAGES])
+        self.refused("stage", "setup", self.here, says=[self.here, "test.json"])
+        self.refused("stage", "setup", "a", "b", says="unexpected argument 'b'")
+        self.refused("report", says="needs 1 argument (FOLDER)")
+        self.refused("report", "nowhere", says=["'nowhere' is no run directory", "events.jsonl"])
+        self.refused("doctor", "me", says="unexpected argument 'me'")
+
+    def test_what_comes_from_outside_is_made_harmless(self):
+        error = self.run_refused("a\x1b[31mb\nc", says="no test 'a")
+        self.assertNotIn("\x1b", error)
+
+
+class Bare(support.TestCase):
+    def test_without_a_default_suite(self):
+        self.refused("run", says="default.expect", env={"GAUNTLET_SHARE": self.here})
+
+    def test_missing_tools(self):
+        for name, says in (("GAUNTLET_IREE_COMPILER", "libIREECompiler.so"),
+                           ("GAUNTLET_WORKER", "libgauntlet_worker.so"),
+                           ("GAUNTLET_PYTHON", "ython")):
+            with self.subTest(name):
+                self.refused("run", "test_abs", says=says, env={name: "/nonexistent/x"})
+
+
+if __name__ == "__main__":
+    unittest.main()
