@@ -44,15 +44,21 @@ static struct row count_row(const struct gt_result *r, const char *status)
 }
 
 struct tally {
-	const char *why;
+	const char *why; // up to its colon: crashes are counted together
+	size_t length;
 	size_t count;
 };
+
+static bool is_plain(const struct tally *t)
+{
+	return strncmp(t->why, "error", t->length) == 0;
+}
 
 // A plain "error" comes last: its number follows from the others if the line is cut.
 static int by_count(const void *a, const void *b)
 {
 	const struct tally *x = a, *y = b;
-	int plain = (strcmp(x->why, "error") == 0) - (strcmp(y->why, "error") == 0);
+	int plain = is_plain(x) - is_plain(y);
 	if (plain)
 		return plain;
 	if (x->count != y->count)
@@ -69,12 +75,12 @@ static char *reasons(const struct gt_result *r, const char *status, size_t colum
 		const char *why = r->tests[i].why;
 		if (strcmp(r->tests[i].status, status) != 0 || !*why)
 			continue;
-		size_t k = 0;
-		while (k < count && strcmp(all[k].why, why) != 0)
+		size_t k = 0, length = strcspn(why, ":");
+		while (k < count && (all[k].length != length || strncmp(all[k].why, why, length) != 0))
 			k++;
 		if (k == count) {
 			all = gt_realloc(all, ++count, sizeof *all);
-			all[k] = (struct tally){.why = why};
+			all[k] = (struct tally){.why = why, .length = length};
 		}
 		all[k].count++;
 	}
@@ -82,7 +88,9 @@ static char *reasons(const struct gt_result *r, const char *status, size_t colum
 		qsort(all, count, sizeof *all, by_count);
 	struct gt_buf text = {0};
 	for (size_t k = 0; k < count; k++) {
-		char *why = gt_text_line(all[k].why);
+		char *head = gt_strndup(all[k].why, all[k].length);
+		char *why = gt_text_line(head);
+		free(head);
 		char *item = gt_format("%s%zu %s", k ? ", " : "", all[k].count, why);
 		size_t rest = k + 1 < count ? strlen(", …") - 2 : 0;
 		bool fits = text.length + gt_text_columns(item) + rest <= columns;

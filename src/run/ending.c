@@ -11,7 +11,7 @@ const char *gt_signal_name(int number, char buffer[16])
 	if (name)
 		snprintf(buffer, 16, "SIG%.11s", name);
 	else
-		snprintf(buffer, 16, "signal %d", number);
+		snprintf(buffer, 16, "SIG%d", number);
 	return buffer;
 }
 

@@ -30,7 +30,7 @@ struct gt_ending {
 void gt_ending_judge(const struct gt_facts *facts, const char *what, struct gt_ending *out);
 void gt_ending_free(struct gt_ending *ending);
 
-// "SIGSEGV" and the like; "signal 40" for one without a name. Static or in `buffer`.
+// "SIGSEGV" and the like, in `buffer`; "SIG40" for one without a name.
 const char *gt_signal_name(int number, char buffer[16]);
 
 #endif // GT_RUN_ENDING_H

@@ -145,7 +145,7 @@ static void test_small_run(void **state)
 	CHECK(tests,
 	      "\n"
 	      "Status                tests  expected unexpected  why\n"
-	      "  compilation             2         1          1  1 crash:SIGSEGV, 1 error\n"
+	      "  compilation             2         1          1  1 crash, 1 error\n"
 	      "  Numerics                1         0          1  1 value\n"
 	      "  PASS                    3         2          1\n"
 	      "  1 of the 3 that passed would pass with all-zero outputs too\n"
