@@ -15,7 +15,23 @@
 // Descriptor of the control socket in every host.
 #define CONTROL_FD 3
 
-#define MIMALLOC "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2"
+// mimalloc where a distribution puts it; NULL if it is not there, or if this program brings the
+// allocator of a sanitizer. It saves compile time (docs/decisions.md) and nothing depends on it.
+static const char *find_mimalloc(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+	static const char *const places[] = {
+		"/usr/lib/x86_64-linux-gnu/libmimalloc.so.2",
+		"/usr/lib/aarch64-linux-gnu/libmimalloc.so.2",
+		"/usr/lib64/libmimalloc.so.2",
+		"/usr/lib/libmimalloc.so.2",
+	};
+	for (size_t i = 0; i < GT_COUNTOF(places); i++)
+		if (gt_is_file(places[i]))
+			return places[i];
+#endif
+	return NULL;
+}
 
 // Nothing of the user's environment reaches a host but what is needed to find things.
 struct environment {
@@ -43,8 +59,8 @@ static void make_environment(struct environment *e, enum gt_host_kind kind)
 	add(e, "OMP_NUM_THREADS", "1");
 	add(e, "OPENBLAS_NUM_THREADS", "1");
 	add(e, "LLVM_DISABLE_SYMBOLIZATION", "1"); // a crash must not start a symbolizer over 244 MB
-	if (kind == GT_HOST_COMPILER && gt_is_file(MIMALLOC))
-		add(e, "LD_PRELOAD", MIMALLOC);
+	if (kind == GT_HOST_COMPILER)
+		add(e, "LD_PRELOAD", find_mimalloc());
 }
 
 static char *own_path(void)
