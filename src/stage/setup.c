@@ -41,13 +41,31 @@ static bool is_our_name(const char *location)
 	return false;
 }
 
+static gt_code fail_outside(const char *location, struct gt_err *err)
+{
+	return gt_fail(err, GT_BAD_DATA, "external data '%s' lies outside the folder of the model",
+	               location);
+}
+
+// Also when links are followed: a folder on the way may be one.
+static bool is_below(const char *folder, const char *path)
+{
+	char *top = realpath(folder, NULL), *real = realpath(path, NULL);
+	size_t n = top ? strlen(top) : 0;
+	bool below = top && real && strncmp(real, top, n) == 0 &&
+	             (real[n] == '/' || (n && top[n - 1] == '/'));
+	free(top);
+	free(real);
+	return below;
+}
+
 // A model names its external data, and a model is not trusted: a plain file below the model's own
 // folder, with one name only, or nothing.
-static gt_code check_external(const char *path, const char *location, struct gt_err *err)
+static gt_code check_external(const char *folder, const char *path, const char *location,
+                              struct gt_err *err)
 {
 	if (!gt_onnx_location_is_safe(location))
-		return gt_fail(err, GT_BAD_DATA,
-		               "external data '%s' lies outside the folder of the model", location);
+		return fail_outside(location, err);
 	if (is_our_name(location))
 		return gt_fail(err, GT_UNSUPPORTED,
 		               "external data '%s' has the name of a file of the test's folder; rename "
@@ -57,7 +75,7 @@ static gt_code check_external(const char *path, const char *location, struct gt_
 		return gt_fail_errno(err, "external data '%s' of the model cannot be read", location);
 	if (!S_ISREG(st.st_mode))
 		return gt_fail(err, GT_BAD_DATA, "external data '%s' is not a regular file", location);
-	return GT_OK;
+	return is_below(folder, path) ? GT_OK : fail_outside(location, err);
 }
 
 static gt_code copy_external(struct gt_stage_context *c, const char *location, struct gt_err *err)
@@ -66,7 +84,7 @@ static gt_code copy_external(struct gt_stage_context *c, const char *location, s
 	char *folder = gt_strndup(c->test->model, slash ? (size_t)(slash - c->test->model) : 0);
 	char *from = gt_path_join(folder, location);
 	char *to = gt_path_join(c->folder, location);
-	gt_code rc = check_external(from, location, err);
+	gt_code rc = check_external(*folder ? folder : "/", from, location, err);
 	char *last = strrchr(to, '/');
 	if (!rc) {
 		*last = '\0';
