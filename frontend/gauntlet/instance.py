@@ -65,8 +65,8 @@ _REPLAY = ("{} does not give the {} that an earlier run left: run the test again
            "random numbers from self.rng")
 
 
-def _only_once(method):
-    """A hook of an instance: what it has done, `_need` need not do again."""
+def _noted(method):
+    """Note in `done` that a stage went well: `_need` has not to replay its hook."""
 
     @functools.wraps(method)
     def wrapper(self):
@@ -101,7 +101,7 @@ class Instance:
         self._call("__init__")
 
     def _call(self, hook, *args):
-        """Call a hook, or None's worth of it, with all randomness seeded for it alone."""
+        """Call a hook, with all randomness seeded for it alone."""
         text = f"{self.seed}\0{self.id}\0{hook}".encode("utf-8", "surrogateescape")
         number = int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
         random.seed(number)
@@ -115,7 +115,7 @@ class Instance:
 
     # ---- stages ----
 
-    @_only_once
+    @_noted
     def stage_setup(self):
         path = self.test.model_path
         with contextlib.suppress(FileNotFoundError):
@@ -139,7 +139,7 @@ class Instance:
             raise Failure(
                 "bad_usage", "construct_model neither returned a model nor wrote self.model_path")
 
-    @_only_once
+    @_noted
     def stage_construct_inputs(self):
         self._need("setup")
         if self.load_inputs:
@@ -158,7 +158,7 @@ class Instance:
         result = self._call("construct_inputs")
         return None if result is None else values.as_arrays(result, "construct_inputs")
 
-    @_only_once
+    @_noted
     def stage_native_inference(self):
         self._need("construct_inputs")
         own = self._overrides("forward")
@@ -177,7 +177,7 @@ class Instance:
         written = values.save(self.folder, "golden_output", [p.name for p in outputs], arrays)
         return written, {"source": "the test class" if own else "onnxruntime"}
 
-    @_only_once
+    @_noted
     def stage_postprocessing(self):
         self._need("native_inference")
         names, golden, _ = values.load(self.folder, "golden_output")
