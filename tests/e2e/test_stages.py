@@ -1,0 +1,254 @@
+"""The stages: their files, their options, doing some of them only, doing one again by hand."""
+
+import os
+import shutil
+import unittest
+
+import numpy as np
+from onnx import TensorProto as T
+
+import support
+from support import STAGES, read_text, unary, write_test
+
+X = np.array([[1, -2, 3], [4, 5, -6]], np.float32)
+ARTEFACTS = {
+    "model.onnx", "model.torch_onnx.mlir", "import.json", "compiled_model.vmfb", "input.0.bin",
+    "input.json", "golden_output.0.bin", "golden_output.json", "output.0.bin", "output.json",
+    "comparison.json", "inference_comparison.log", "stages.json", "test.json"}
+
+
+class Stages(support.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        write_test(cls.path("suite", "t"), unary("Abs"), ([X], [abs(X)]))
+        write_test(cls.path("suite", "double"), unary("Abs", T.DOUBLE))
+        write_test(cls.path("suite", "generated"), unary("Neg"))
+        cls.first, cls.full = cls.run_tests("full", "--suite", "suite", code=0)
+
+    def copy_of_full(self, name):
+        """A run directory of this test's own, with all that a whole run left."""
+        shutil.rmtree(self.path(name), ignore_errors=True)
+        shutil.copytree(self.path("full"), self.path(name), symlinks=True)
+        return self.path(name, "t")
+
+    def some(self, folder, *flags, code=None):
+        return self.run_tests(folder, "--suite", "suite", "t", *flags, code=code)
+
+    def test_artefacts(self):
+        self.assertEqual(set(os.listdir(self.full.folder("t"))), ARTEFACTS)
+        with open(self.full.file("t", "input.0.bin"), "rb") as f:
+            self.assertEqual(f.read(), X.tobytes())  # elements only
+        with open(self.full.file("t", "output.0.bin"), "rb") as f:
+            self.assertEqual(f.read(), abs(X).tobytes())
+        mlir = self.full.text("t", "model.torch_onnx.mlir")
+        function = self.full.json("t", "import.json")["function"]
+        self.assertIn(f"func.func @{function}(", mlir)
+        self.assertIn("torch.onnx_meta.opset_version = 21", mlir)
+
+    def test_run_directory(self):
+        self.assertEqual(set(os.listdir(self.path("full"))),
+                         {"t", "double", "generated", "events.jsonl", "results.json", "run.lock"})
+
+    def test_records(self):
+        stages = self.full.json("t", "stages.json")["stages"]
+        self.assertEqual(list(stages), STAGES)
+        for name, stage in stages.items():
+            self.assertTrue(stage["ok"], name)
+            for file in stage["files"]:
+                size = os.path.getsize(self.full.file("t", file["name"]))
+                self.assertEqual(size, file["bytes"])
+        self.assertEqual([f["name"] for f in stages["compiled_inference"]["inputs"]],
+                         ["compiled_model.vmfb", "import.json", "input.json"])
+        self.assertEqual(stages["compilation"]["tool"]["name"], "iree-compiler")
+        self.assertIn("3.", stages["compiled_inference"]["tool"]["version"])
+
+    def test_torch_to_linalg(self):
+        _, run = self.some("linalg", "--torchtolinalg", code=0)
+        self.assertEqual(set(os.listdir(run.folder("t"))),
+                         ARTEFACTS | {"model.torch.mlir", "model.modified.mlir"})
+        self.assertIn("torch.aten.abs", run.text("t", "model.torch.mlir"))
+        modified = run.text("t", "model.modified.mlir")
+        self.assertIn("linalg.generic", modified)
+        self.assertNotIn("!torch", modified)
+        # What was compiled is the lowered file: without it there is nothing to compile.
+        os.unlink(run.file("t", "model.modified.mlir"))
+        _, run = self.some("linalg", "--torchtolinalg", "--stages", "compilation", code=1)
+        self.ends(run, "t", "compilation", says="'model.modified.mlir'")
+
+    def test_devices_and_backends(self):
+        self.copy_of_full("devices")
+        for device in ("local-sync", "local-task"):
+            _, run = self.some("devices", "-d", device, "--stages", "compiled_inference",
+                               "comparison", code=0)
+        _, run = self.some("devices", "-b", "vmvx", "-d", "local-sync", code=0)
+        self.assertIn("--iree-hal-target-backends=vmvx",
+                      run.json("t", "stages.json")["stages"]["compilation"]["detail"]["flags"])
+        # A module for one kind of device on another: a sentence, not a crash.
+        _, run = self.some("devices", "-d", "vulkan", "--stages", "compiled_inference", code=1)
+        self.ends(run, "t", "compiled_inference", says="vulkan")
+        if "vulkan" in self.gauntlet("doctor").out:
+            _, run = self.some("devices", "-b", "vulkan-spirv", "-d", "vulkan", code=0)
+            self.ends(run, "t", "PASS")
+
+    def test_compiler_flags(self):
+        """Also those that only the compiler's global command line knows."""
+        _, run = self.some("flags", "-a", "iree-opt-level=O2", "mlir-print-ir-after-all",
+                           "mlir-disable-threading", "iree-codegen-linalg-max-constant-fold-elements=1",
+                           "iree-global-opt-propagate-transposes=true", "--", code=0)
+        stage = run.json("t", "stages.json")["stages"]["compilation"]
+        for flag in ("--iree-opt-level=O2", "--mlir-print-ir-after-all",
+                     "--iree-codegen-linalg-max-constant-fold-elements=1"):
+            self.assertIn(flag, stage["detail"]["flags"])
+        self.assertGreater(stage["output_bytes"], 10000)  # it did print
+
+    def test_double(self):
+        self.ends(self.full, "double", "PASS")
+        with open(self.full.file("double", "compiled_model.vmfb"), "rb") as f:
+            self.assertIn(b"_f64", f.read())
+        self.run_tests("demoted", "--suite", "suite", "double", "-a",
+                       "iree-input-demote-f64-to-f32=true", "--stages", *STAGES[:4])
+        with open(self.path("demoted", "double", "compiled_model.vmfb"), "rb") as f:
+            self.assertNotIn(b"_f64", f.read())
+
+    def test_some_stages(self):
+        ran, run = self.some("some", "--stages", "comparison", "setup", "import_model", code=1)
+        self.ends(run, "t", "results-summary", says=["golden_output.json", "native_inference"])
+        ran, run = self.some("some", "--stages", "compilation", code=0)
+        self.ends(run, "t", "PASS", "partial")
+        ran, run = self.some("some", "--skip-stages", "setup", "import_model", "preprocessing",
+                             "compilation", "--", code=0)
+        self.ends(run, "t", "PASS", "")
+        self.assertNotIn("setup", [e["stage"] for e in run.events() if e["event"] == "stage-end"])
+        # The whole again: nothing of before is left.
+        os.rename(self.path("some", "t", "output.0.bin"), self.path("some", "t", "extra.bin"))
+        ran, run = self.some("some", code=0)
+        self.assertEqual(set(os.listdir(run.folder("t"))), ARTEFACTS)
+
+    def test_a_stale_file_is_never_used(self):
+        for file, stages in (("model.onnx", "import_model"),
+                             ("model.torch_onnx.mlir", "compilation"),
+                             ("compiled_model.vmfb", "compiled_inference"),
+                             ("import.json", "compiled_inference"),
+                             ("input.json", "compiled_inference"),
+                             ("input.0.bin", "compiled_inference"),
+                             ("golden_output.json", "comparison"),
+                             ("output.0.bin", "comparison")):
+            for change in ("changed", "gone"):
+                with self.subTest(file=file, change=change):
+                    path = os.path.join(self.copy_of_full("stale"), file)
+                    if change == "gone":
+                        os.unlink(path)
+                    else:
+                        with open(path, "r+b") as f:
+                            f.write(b"Z" if file.endswith("bin") else b" ")
+                    _, run = self.some("stale", "--stages", stages, code=1)
+                    status = "results-summary" if stages == "comparison" else stages
+                    self.ends(run, "t", status, says=file)
+
+    def test_nothing_to_start_from(self):
+        _, run = self.some("nothing", "--stages", "compiled_inference", code=1)
+        self.ends(run, "t", "compiled_inference",
+                  says=["'compiled_model.vmfb'", "stage compilation was left out"])
+
+    def test_load_inputs(self):
+        folder = self.path("load", "generated")
+        arguments = ["--suite", "suite", "generated"]
+        self.run_tests("load", *arguments, "--seed", "7", code=0)
+        with open(os.path.join(folder, "input.0.bin"), "rb") as f:
+            seeded = f.read()
+        _, run = self.run_tests("load", *arguments, "--load-inputs", code=0)
+        with open(run.file("generated", "input.0.bin"), "rb") as f:
+            self.assertEqual(f.read(), seeded)
+        with open(self.full.file("generated", "input.0.bin"), "rb") as f:
+            self.assertNotEqual(f.read(), seeded)
+        with open(os.path.join(folder, "input.0.bin"), "r+b") as f:
+            f.write(b"ZZ")
+        _, run = self.run_tests("load", *arguments, "--load-inputs", code=1)
+        self.ends(run, "generated", "construct_inputs", says="input.0.bin")
+        _, run = self.run_tests("load2", *arguments, "--load-inputs", code=1)
+        self.ends(run, "generated", "construct_inputs", says="input.json")
+
+    def test_no_artifacts(self):
+        _, run = self.some("lean", "--no-artifacts", code=0)
+        self.assertEqual(set(os.listdir(run.folder("t"))),
+                         {name for name in ARTEFACTS if name.endswith((".json", ".log"))})
+        _, run = self.some("lean", "--stages", "comparison", code=1)
+        self.ends(run, "t", "results-summary", says="output.0.bin")
+
+    def test_run_directory_of_before(self):
+        before = self.full.json("t", "stages.json")
+        self.copy_of_full("second")
+        for name in ("mine.txt", "events.txt"):
+            support.write_text(self.path("second", name), "keep me")
+        ran, run = self.some("second", code=0)
+        self.assertEqual(list(run.tests), ["t"])
+        # Other tests' folders and other files stay.
+        self.assertTrue(os.path.isfile(self.path("second", "generated", "output.json")))
+        self.assertEqual(read_text(self.path("second", "mine.txt")), "keep me")
+        self.assertEqual(before["stages"]["compilation"]["files"][0]["name"],
+                         run.json("t", "stages.json")["stages"]["compilation"]["files"][0]["name"])
+
+    def test_run_directory_that_is_not_ours(self):
+        os.mkdir(self.path("photos"))
+        support.write_text(self.path("photos", "cat.jpg"), "x")
+        self.refused("run", "--suite", "suite", "-r", "photos",
+                     says=["photos", "not empty", "-r"])
+        self.assertEqual(os.listdir(self.path("photos")), ["cat.jpg"])
+
+    def test_odd_run_directories(self):
+        for name in ("a b;c'd", "deep/er/run", "ünï"):
+            _, run = self.some(name, "--stages", *STAGES[:4], code=0)
+            self.ends(run, "t", "PASS", "partial")
+
+
+class ByHand(support.TestCase):
+    """gauntlet stage NAME FOLDER"""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        write_test(cls.path("suite", "t"), unary("Abs"), ([X], [abs(X)]))
+        write_test(cls.path("suite", "wrong"), unary("Abs"), ([X], [X]))
+        write_test(cls.path("suite", "broken"), unary("NoSuchOperator"))
+        cls.ran, cls.run_ = cls.run_tests("run", "--suite", "suite", "-d", "local-sync", code=1)
+
+    def stage(self, name, test, code=0):
+        ran = self.gauntlet("stage", name, os.path.join("run", test))
+        self.assertEqual(ran.code, code, ran)
+        self.assertEqual(ran.out.count("\n"), 1, ran)
+        return ran
+
+    def test_every_stage(self):
+        for name in STAGES:
+            ran = self.stage(name, "t")
+            self.assertTrue(ran.out.startswith(f"{name}: ok"), ran)
+        self.assertIn("; wrote inference_comparison.log, comparison.json", ran.out)
+        ran = self.gauntlet("run", "-r", "run", "--suite", "suite", "t", "--stages", "comparison")
+        self.assertEqual(ran.code, 0, ran)
+
+    def test_failures(self):
+        ran = self.stage("comparison", "wrong", code=1)
+        self.assertIn("2 of 6 values differ", ran.out)
+        ran = self.stage("import_model", "broken", code=1)
+        self.assertRegex(ran.out, r"\Aimport_model: .*NoSuchOperator")
+        ran = self.stage("compilation", "broken", code=1)
+        self.assertIn("model.torch_onnx.mlir", ran.out)
+
+    def test_changes_by_hand_are_trusted_after_it(self):
+        write_test(self.path("more", "edited"), unary("Abs"), ([X], [-abs(X)]))
+        flags = ["--suite", "more", "-d", "local-sync"]
+        _, run = self.run_tests("hand", *flags, code=1)
+        self.ends(run, "edited", "Numerics", "value")
+        with open(run.file("edited", "model.onnx"), "wb") as f:
+            f.write(unary("Neg").SerializeToString())
+        ran = self.gauntlet("stage", "import_model", "hand/edited")
+        self.assertEqual(ran.code, 0, ran)
+        _, run = self.run_tests("hand", *flags, "--stages", "compilation", "compiled_inference",
+                                "comparison", code=1)
+        self.assertEqual(run["edited"]["status"], "Numerics", run["edited"]["message"])
+        self.assertIn("torch.operator \"onnx.Neg\"", run.text("edited", "model.torch_onnx.mlir"))
+
+
+if __name__ == "__main__":
+    unittest.main()
