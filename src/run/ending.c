@@ -1,5 +1,6 @@
 #include "run/ending.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,9 +61,17 @@ void gt_ending_judge(const struct gt_facts *f, const char *what, struct gt_endin
 		set(out, "interrupted", gt_strdup("the run was interrupted"));
 	else if (f->timed_out)
 		set(out, "timeout", gt_format("%s did not end within %g s", what, f->limit_s));
+	else if (f->refused == EDEADLK)
+		set(out, "host", gt_format("the host of %s runs more than one thread and must not fork",
+		                           what));
+	else if (f->refused)
+		set(out, "host", gt_format("a job of %s could not be started: %s", what,
+		                           strerror(f->refused)));
 	else if (f->lost)
 		set(out, "host", gt_format("the process that watched %s is gone", what));
-	else if (f->ended && f->report.signal)
+	else if (f->unsent[0])
+		set(out, "error", gt_format("%s cannot be asked: %s", what, f->unsent));
+	else if (f->ended && f->report.signal && !f->report.killed)
 		judge_signal(f, what, out);
 	else if (f->frame_rc == GT_NOT_FOUND)
 		set(out, "protocol", gt_format("%s ended with exit code %d and without a result", what,

@@ -9,6 +9,8 @@
 struct gt_facts {
 	bool ended;     // the child has ended and `report` is true
 	bool lost;      // its supervisor or host went without a report
+	int refused;    // errno of a host that could not even start it; else 0
+	char unsent[96]; // why a request could not be sent; "" if it was
 	bool timed_out; // our deadline fired first
 	bool stopped;   // we killed it because the run was interrupted
 	double limit_s;

@@ -5,12 +5,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+// Loading takes a second at most on a quiet machine; this ends one that hangs.
+#define PATIENCE_S 180
+
+// How long a host may take to make room for an order.
+#define ORDER_LIMIT_MS 5000
 
 // Descriptor of the control socket in every host.
 #define CONTROL_FD 3
@@ -50,7 +59,8 @@ static void make_environment(struct environment *e, enum gt_host_kind kind)
 	static const char *const kept[] = {
 		"PATH", "GAUNTLET_DEPS", "GAUNTLET_PYTHON", "GAUNTLET_IREE_COMPILER",
 		"GAUNTLET_ONNXRUNTIME", "GAUNTLET_ONNX", "GAUNTLET_FRONTEND", "GAUNTLET_WORKER",
-		"VK_ICD_FILENAMES", "VK_DRIVER_FILES", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TZ",
+		"GAUNTLET_ISOLATION", "VK_ICD_FILENAMES", "VK_DRIVER_FILES", "ASAN_OPTIONS",
+		"UBSAN_OPTIONS", "TZ",
 	};
 	for (size_t i = 0; i < GT_COUNTOF(kept); i++)
 		add(e, kept[i], getenv(kept[i]));
@@ -67,7 +77,9 @@ static char *own_path(void)
 {
 	char path[4096];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-	return n > 0 ? gt_strndup(path, (size_t)n) : gt_strdup("gauntlet");
+	path[n > 0 ? n : 0] = '\0';
+	// A program that was replaced while it ran is still itself under this name.
+	return gt_strdup(n > 0 && access(path, X_OK) == 0 ? path : "/proc/self/exe");
 }
 
 static gt_code make_arguments(enum gt_host_kind kind, const struct gt_toolchain *tools,
@@ -101,7 +113,7 @@ static void set_state(struct gt_host *host, enum gt_host_state state)
 		host->changed(host);
 }
 
-// Socket and process are both gone: only now may the host be started again.
+// All handles are closed and the process is gone: only now may the host be started again.
 static void on_closed(uv_handle_t *handle)
 {
 	struct gt_host *host = handle->data;
@@ -114,7 +126,8 @@ static void on_closed(uv_handle_t *handle)
 static char *last_line(const struct gt_host *host)
 {
 	char text[2048];
-	off_t end = lseek(host->log, 0, SEEK_END);
+	struct stat st;
+	off_t end = fstat(host->log, &st) == 0 ? st.st_size : 0;
 	off_t from = end > (off_t)sizeof text - 1 ? end - (off_t)sizeof text + 1 : 0;
 	ssize_t n = pread(host->log, text, sizeof text - 1, from);
 	text[n > 0 ? n : 0] = '\0';
@@ -124,12 +137,16 @@ static char *last_line(const struct gt_host *host)
 	return gt_strdup(line ? line + 1 : text);
 }
 
-// The socket is closed: the process ended, or will.
+// The conversation is over: the process has ended, or does now. It has nothing left to do, and one
+// that hangs must not keep the run from ending.
 static void part(struct gt_host *host)
 {
 	if (host->control < 0)
 		return;
+	if (host->running)
+		uv_process_kill(&host->process, SIGKILL);
 	uv_close((uv_handle_t *)&host->poll, on_closed);
+	uv_close((uv_handle_t *)&host->patience, on_closed);
 	close(host->control);
 	host->control = -1;
 	host->deaths++;
@@ -154,7 +171,16 @@ static void take_hello(struct gt_host *host, const char *text)
 		part(host);
 		return;
 	}
+	uv_timer_stop(&host->patience);
 	set_state(host, GT_HOST_READY);
+}
+
+static void on_patience(uv_timer_t *timer)
+{
+	struct gt_host *host = timer->data;
+	host->failure = gt_format("the %s host was not ready within %g s", gt_host_name(host->kind),
+	                          host->patience_s);
+	part(host);
 }
 
 static void on_control(uv_poll_t *handle, int status, int events)
@@ -182,6 +208,7 @@ static void on_ended(uv_process_t *process, int64_t status, int signal)
 	struct gt_host *host = process->data;
 	(void)status;
 	(void)signal;
+	host->running = false;
 	part(host);
 	uv_close((uv_handle_t *)process, on_closed);
 }
@@ -200,15 +227,37 @@ static gt_code spawn(struct gt_host *host, uv_loop_t *loop, char **arguments, in
 	uv_process_options_t options = {
 		.exit_cb = on_ended, .file = arguments[0], .args = arguments, .env = environment.items,
 		.cwd = "/", .stdio = streams, .stdio_count = GT_COUNTOF(streams),
+		.flags = UV_PROCESS_DETACHED, // a session of its own: the terminal's signals are for us
 	};
 	host->process.data = host;
 	int rc = uv_spawn(loop, &host->process, &options);
 	for (size_t i = 0; i < environment.count; i++)
 		free(environment.items[i]);
+	host->running = rc == 0;
 	if (rc == 0)
 		return GT_OK;
-	uv_close((uv_handle_t *)&host->process, NULL);
-	return gt_fail(err, GT_IO, "cannot start '%s': %s", arguments[0], uv_strerror(rc));
+	// The handle is the loop's until it is closed; no second attempt before that.
+	host->failure = gt_format("cannot start '%s': %s", arguments[0], uv_strerror(rc));
+	host->state = GT_HOST_ENDING;
+	host->deaths++;
+	host->open_handles = 1;
+	uv_close((uv_handle_t *)&host->process, on_closed);
+	return gt_fail(err, GT_IO, "%s", host->failure);
+}
+
+static void watch(struct gt_host *host, uv_loop_t *loop)
+{
+	if (host->patience_s <= 0)
+		host->patience_s = PATIENCE_S;
+	fcntl(host->control, F_SETFL, O_NONBLOCK);
+	uv_poll_init(loop, &host->poll, host->control);
+	uv_timer_init(loop, &host->patience);
+	host->poll.data = host->patience.data = host;
+	uv_poll_start(&host->poll, UV_READABLE, on_control);
+	uv_update_time(loop);
+	uv_timer_start(&host->patience, on_patience, (uint64_t)(host->patience_s * 1000), 0);
+	host->open_handles = 3;
+	host->state = GT_HOST_STARTING;
 }
 
 gt_code gt_host_start(struct gt_host *host, uv_loop_t *loop, const struct gt_toolchain *tools,
@@ -230,12 +279,7 @@ gt_code gt_host_start(struct gt_host *host, uv_loop_t *loop, const struct gt_too
 	}
 	if (!rc) {
 		host->control = pair[0];
-		fcntl(host->control, F_SETFL, O_NONBLOCK);
-		uv_poll_init(loop, &host->poll, host->control);
-		host->poll.data = host;
-		uv_poll_start(&host->poll, UV_READABLE, on_control);
-		host->open_handles = 2;
-		host->state = GT_HOST_STARTING;
+		watch(host, loop);
 	}
 	for (size_t i = 0; arguments[i]; i++)
 		free(arguments[i]);
@@ -259,7 +303,13 @@ gt_code gt_host_order_start(struct gt_host *host, uint64_t job, bool instance,
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int) * GT_ORDER_FDS);
 	memcpy(CMSG_DATA(c), fds, sizeof(int) * GT_ORDER_FDS);
-	if (sendmsg(host->control, &message, MSG_NOSIGNAL) < 0)
+	// A host that forks takes orders more slowly than we may give them.
+	struct pollfd room = {.fd = host->control, .events = POLLOUT};
+	ssize_t n;
+	do
+		n = sendmsg(host->control, &message, MSG_NOSIGNAL);
+	while (n < 0 && errno == EAGAIN && poll(&room, 1, ORDER_LIMIT_MS) > 0);
+	if (n < 0)
 		return gt_fail_errno(err, "cannot give a job to the %s host", gt_host_name(host->kind));
 	return GT_OK;
 }

@@ -31,12 +31,16 @@ struct gt_host {
 	struct gt_job *jobs; // those it runs
 	int control;         // our end, while there is a process
 	int log;             // memory file of what the host itself prints
+	double patience_s;   // how long its start may take; 0: the default
+	bool running;        // the process has not been reaped yet
 	uv_process_t process;
 	uv_poll_t poll;
+	uv_timer_t patience;
 	int open_handles;
 };
 
-// Start the process. GT_IO if that is not possible; everything later comes through changed().
+// Start the process of a host that is idle or has failed. GT_IO if that is not possible; everything
+// later comes through changed().
 GT_MUST_USE gt_code gt_host_start(struct gt_host *host, uv_loop_t *loop,
                                   const struct gt_toolchain *tools, struct gt_err *err);
 
@@ -47,7 +51,7 @@ GT_MUST_USE gt_code gt_host_order_start(struct gt_host *host, uint64_t job, bool
 // Order a job's supervisor killed, when it does not end by itself.
 void gt_host_order_kill(struct gt_host *host, uint64_t job);
 
-// Let the process end: its socket closes. It must run no jobs.
+// End the process. Jobs that it still runs are lost.
 void gt_host_stop(struct gt_host *host);
 
 // Free what a stopped host holds, after the loop has ended.

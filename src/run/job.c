@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // How long each step of a kill may take before the next, harder one.
@@ -40,35 +41,60 @@ static void free_when_closed(uv_handle_t *handle)
 	free(job);
 }
 
+static void leave_host(struct gt_job *job)
+{
+	if (!job->link)
+		return;
+	*job->link = job->next;
+	if (job->next)
+		job->next->link = job->link;
+	job->link = NULL;
+}
+
 static void close_job(struct gt_job *job)
 {
 	if (job->closing)
 		return;
 	job->closing = true;
-	*job->link = job->next;
-	if (job->next)
-		job->next->link = job->link;
+	leave_host(job);
 	uv_close((uv_handle_t *)&job->on_supervisor, free_when_closed);
 	uv_close((uv_handle_t *)&job->on_child, free_when_closed);
 	uv_close((uv_handle_t *)&job->deadline, free_when_closed);
 }
 
-// The request is over: judge it and hand the ending on.
-static void finish(struct gt_job *job, bool close)
+// How much the child has printed. Not by seeking: the supervisor writes at the same offset.
+static int64_t log_size(const struct gt_job *job)
+{
+	struct stat st;
+	return fstat(job->log, &st) == 0 ? st.st_size : 0;
+}
+
+// An instance has ended while nobody asked it anything: its owner still holds it.
+static void note_over(struct gt_job *job)
+{
+	job->over = true;
+	leave_host(job);
+	uv_timer_stop(&job->deadline);
+	uv_poll_stop(&job->on_supervisor);
+	uv_poll_stop(&job->on_child);
+}
+
+// The request is over, and with `ended` the job too: judge it and hand the ending on.
+static void finish(struct gt_job *job, bool ended)
 {
 	struct gt_ending ending;
-	bool busy = job->busy;
+	if (!job->busy) {
+		note_over(job);
+		return;
+	}
 	job->busy = false;
 	uv_timer_stop(&job->deadline);
 	job->facts.frame = job->frame;
 	gt_ending_judge(&job->facts, worker_name(job), &ending);
 	ending.seconds = (double)(gt_clock_ns() - job->began) / 1e9;
-	if (close)
+	if (ended)
 		close_job(job);
-	if (busy)
-		job->done(job, &ending);
-	else
-		gt_ending_free(&ending);
+	job->done(job, &ending);
 }
 
 static void take_frame(struct gt_job *job)
@@ -81,7 +107,10 @@ static void take_frame(struct gt_job *job)
 static bool take_report(struct gt_job *job)
 {
 	struct gt_job_report report;
-	ssize_t n = recv(job->supervisor, &report, sizeof report, MSG_DONTWAIT);
+	ssize_t n;
+	do
+		n = recv(job->supervisor, &report, sizeof report, MSG_DONTWAIT);
+	while (n < 0 && errno == ECONNRESET); // our order to kill came too late; told once
 	if (n != sizeof report || report.magic != GT_REPORT_MAGIC)
 		return false;
 	job->facts.ended = true;
@@ -104,17 +133,7 @@ static void on_supervisor(uv_poll_t *handle, int status, int events)
 	uv_poll_stop(handle);
 }
 
-static void on_child(uv_poll_t *handle, int status, int events)
-{
-	struct gt_job *job = handle->data;
-	(void)events;
-	(void)status;
-	take_frame(job);
-	if (job->facts.frame_rc == GT_OK && job->busy && !job->facts.timed_out)
-		finish(job, false);
-	else
-		uv_poll_stop(handle); // closed: the supervisor's report follows
-}
+static void on_deadline(uv_timer_t *timer);
 
 static void order_kill(struct gt_job *job)
 {
@@ -128,43 +147,107 @@ static void order_kill(struct gt_job *job)
 	default: // not even that; there is nothing left to wait for
 		job->facts.lost = true;
 		finish(job, true);
+		return;
 	}
+	uv_timer_start(&job->deadline, on_deadline, KILL_STEP_MS, 0);
+}
+
+// A child that sends what is no reply, or one that nobody asked for, can no longer be believed.
+static void spoil(struct gt_job *job)
+{
+	uv_poll_stop(&job->on_child);
+	job->spoiled = true;
+	job->facts.frame_rc = GT_BAD_DATA;
+	if (job->kill_steps == 0)
+		order_kill(job);
+}
+
+// What an instance has sent. False if there is nothing.
+static bool take_reply(struct gt_job *job)
+{
+	take_frame(job);
+	if (job->facts.frame_rc == GT_NOT_FOUND)
+		return false;
+	if (job->facts.frame_rc || !job->busy)
+		spoil(job);
+	else
+		finish(job, false);
+	return true;
+}
+
+static void on_child(uv_poll_t *handle, int status, int events)
+{
+	struct gt_job *job = handle->data;
+	if (job->kill_steps > 0 || status < 0)
+		uv_poll_stop(handle); // what it says now is not wanted any more
+	else if (take_reply(job))
+		return;
+	else if (events & UV_DISCONNECT)
+		uv_poll_stop(handle); // closed: the supervisor's report follows
+	else
+		spoil(job); // a message of no bytes
 }
 
 static void on_deadline(uv_timer_t *timer)
 {
 	struct gt_job *job = timer->data;
-	if (job->kill_steps == 0)
+	if (job->kill_steps == 0) {
+		// It may have ended in time, and it is us who are late.
+		if (take_report(job)) {
+			finish(job, true);
+			return;
+		}
+		if (job->instance && take_reply(job))
+			return;
 		job->facts.timed_out = true;
-	if (job->kill_steps < 2)
-		uv_timer_start(timer, on_deadline, KILL_STEP_MS, 0);
+	}
 	order_kill(job);
 }
 
 void gt_job_stop(struct gt_job *job)
 {
-	if (job->closing || job->facts.stopped)
+	if (job->closing || job->over || job->facts.stopped)
 		return;
 	job->facts.stopped = true;
 	if (job->kill_steps == 0)
 		order_kill(job);
-	uv_timer_start(&job->deadline, on_deadline, KILL_STEP_MS, 0);
 }
 
 static void begin_request(struct gt_job *job, double limit_s)
 {
 	job->busy = true;
 	job->began = gt_clock_ns();
-	job->log_seen = lseek(job->log, 0, SEEK_END);
-	job->facts = (struct gt_facts){.limit_s = limit_s, .frame_rc = GT_NOT_FOUND};
+	job->log_seen = log_size(job);
+	// What the reset forgets of a spoiled one would be its reason.
+	job->facts = (struct gt_facts){.limit_s = limit_s,
+	                               .frame_rc = job->spoiled ? GT_BAD_DATA : GT_NOT_FOUND};
+	if (job->kill_steps > 0)
+		return; // its end is under way
+	uv_update_time(job->deadline.loop);
 	uv_timer_start(&job->deadline, on_deadline, (uint64_t)(limit_s * 1000) + 1, 0);
+}
+
+static void on_over(uv_timer_t *timer)
+{
+	finish(timer->data, true);
 }
 
 void gt_job_request(struct gt_job *job, const char *request, double limit_s)
 {
+	struct gt_err err = {0};
+	if (job->over) {
+		job->busy = true;
+		job->began = gt_clock_ns();
+		uv_timer_start(&job->deadline, on_over, 0, 0);
+		return;
+	}
 	begin_request(job, limit_s);
 	// If the child is gone already the send fails, and the supervisor's report says the rest.
-	(void)!gt_frame_send(job->child, request, strlen(request), NULL);
+	if (gt_frame_send(job->child, request, strlen(request), &err) == GT_BAD_DATA) {
+		snprintf(job->facts.unsent, sizeof job->facts.unsent, "%.95s", err.text);
+		if (job->kill_steps == 0)
+			order_kill(job);
+	}
 }
 
 void gt_job_release(struct gt_job *job)
@@ -174,9 +257,9 @@ void gt_job_release(struct gt_job *job)
 
 char *gt_job_output(const struct gt_job *job)
 {
-	if (job->instance)
+	if (job->instance && !job->facts.ended)
 		usleep(5000); // its supervisor may not have drained yet what came before the reply
-	off_t end = lseek(job->log, 0, SEEK_END);
+	int64_t end = log_size(job);
 	size_t length = end > job->log_seen ? (size_t)(end - job->log_seen) : 0;
 	char *text = gt_alloc(length + 1);
 	ssize_t n = pread(job->log, text, length, job->log_seen);
@@ -186,8 +269,6 @@ char *gt_job_output(const struct gt_job *job)
 
 static void lose(struct gt_job *job)
 {
-	if (job->closing)
-		return;
 	if (!take_report(job) && !job->facts.timed_out)
 		job->facts.lost = true;
 	finish(job, true);
@@ -198,6 +279,8 @@ void gt_job_notice(struct gt_host *host, const struct gt_notice *notice)
 	for (struct gt_job *job = host->jobs; job; job = job->next) {
 		if (job->number != notice->job)
 			continue;
+		if (notice->kind == GT_NOTICE_FAILED)
+			job->facts.refused = (int)notice->value;
 		lose(job);
 		return;
 	}
@@ -229,7 +312,7 @@ static void open_handles(uv_loop_t *loop, struct gt_job *job)
 	job->open_handles = 3;
 	uv_poll_start(&job->on_supervisor, UV_READABLE, on_supervisor);
 	if (job->instance)
-		uv_poll_start(&job->on_child, UV_READABLE, on_child);
+		uv_poll_start(&job->on_child, UV_READABLE | UV_DISCONNECT, on_child);
 }
 
 struct gt_job *gt_job_start(uv_loop_t *loop, struct gt_host *host, bool instance, int folder,

@@ -19,6 +19,8 @@ struct gt_job {
 	uv_timer_t deadline;
 	int open_handles;
 	bool busy;             // a request waits for its reply
+	bool spoiled;          // an instance that spoke out of turn; it is being killed
+	bool over;             // an idle instance that has ended; the next request is told
 	bool closing;
 	int kill_steps;        // how far an order to kill has gone
 	int64_t began;
@@ -29,7 +31,8 @@ struct gt_job {
 
 // Start a job on `host` with its first request. `folder` is a descriptor of its working folder
 // (borrowed). done() is called once per request, with an ending that is the callee's; after it the
-// job is gone, unless it is an instance that has replied. NULL and `err` if it cannot be started.
+// job is gone, unless it is an instance that has replied. An instance that ends between requests
+// stays until it is asked again, or released. NULL and `err` if it cannot be started.
 struct gt_job *gt_job_start(uv_loop_t *loop, struct gt_host *host, bool instance, int folder,
                             const char *request, double limit_s,
                             void (*done)(struct gt_job *, struct gt_ending *), void *user,

@@ -43,11 +43,11 @@ gt_code gt_frame_receive(int fd, char **text, struct gt_err *err)
 	ssize_t n;
 	do
 		n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET)); // told once; messages may wait behind
 
 	gt_code rc = GT_OK;
 	size_t length = n < (ssize_t)sizeof header ? 0 : (size_t)n - sizeof header;
-	if (n == 0 || (n < 0 && (errno == EAGAIN || errno == ECONNRESET)))
+	if (n == 0 || (n < 0 && errno == EAGAIN))
 		rc = gt_fail(err, GT_NOT_FOUND, "no message");
 	else if (n < 0)
 		rc = gt_fail_errno(err, "cannot receive a message");

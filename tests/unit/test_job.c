@@ -1,0 +1,631 @@
+// The runner's side of hosts and jobs, with real processes: this program is its own host, and what
+// it does then depends on the kind of host it is to be.
+#include "worker_support.h"
+
+#include "run/host.h"
+#include "run/job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#define TEST_LIMIT_S 30
+#define LIMIT_S 10.0
+
+#define GOOD GT_HOST_PLAIN          // serves scripts
+#define REFUSING GT_HOST_COMPILER   // says why it cannot start
+#define DYING GT_HOST_REFERENCE     // ends before it has said a word to us
+#define SILENT GT_HOST_RUNTIME      // never becomes ready
+
+static char folder[] = "/tmp/gauntlet-job-XXXXXX";
+static uv_loop_t loop;
+static struct gt_host host;
+static struct gt_toolchain tools;
+static int states[16];
+static size_t state_count;
+
+// What became of a request.
+struct outcome {
+	struct gt_job *job;
+	int count;
+	struct gt_ending ending;
+	char *output;
+	void (*then)(struct outcome *o); // called in done()
+};
+
+static void on_changed(struct gt_host *h)
+{
+	if (state_count < GT_COUNTOF(states))
+		states[state_count++] = h->state;
+}
+
+static void on_done(struct gt_job *job, struct gt_ending *ending)
+{
+	struct outcome *o = job->user;
+	o->count++;
+	gt_ending_free(&o->ending);
+	free(o->output);
+	o->ending = *ending;
+	o->output = gt_job_output(job);
+	if (o->then)
+		o->then(o);
+}
+
+static void forget(struct outcome *o)
+{
+	gt_ending_free(&o->ending);
+	free(o->output);
+	*o = (struct outcome){0};
+}
+
+static bool run_until_state(enum gt_host_state state)
+{
+	int64_t until = gt_clock_ns() + 5000000000;
+	while (host.state != state && gt_clock_ns() < until && uv_run(&loop, UV_RUN_NOWAIT))
+		usleep(500);
+	return host.state == state;
+}
+
+static void run_until_done(struct outcome *o, int count)
+{
+	int64_t until = gt_clock_ns() + 8000000000;
+	while (o->count < count && gt_clock_ns() < until && uv_run(&loop, UV_RUN_NOWAIT))
+		usleep(500);
+	assert_int_equal(o->count, count);
+}
+
+// Let the loop see what has come by now.
+static void run_for(int ms)
+{
+	int64_t until = gt_clock_ns() + (int64_t)ms * 1000000;
+	while (gt_clock_ns() < until && uv_run(&loop, UV_RUN_NOWAIT))
+		usleep(500);
+}
+
+static void start_host(enum gt_host_kind kind)
+{
+	struct gt_err err = {0};
+	host = (struct gt_host){.kind = kind, .changed = on_changed, .control = -1, .log = -1};
+	if (gt_host_start(&host, &loop, &tools, &err))
+		fail_msg("%s", err.text);
+}
+
+static void start_job(struct outcome *o, bool instance, const char *request, double limit_s)
+{
+	struct gt_err err = {0};
+	int where = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	o->job = gt_job_start(&loop, &host, instance, where, request, limit_s, on_done, o, &err);
+	close(where);
+	if (!o->job)
+		fail_msg("%s", err.text);
+}
+
+static void do_job(struct outcome *o, const char *request, double limit_s)
+{
+	start_job(o, false, request, limit_s);
+	run_until_done(o, 1);
+}
+
+static void assert_why(const struct outcome *o, const char *why, const char *part)
+{
+	assert_string_equal(o->ending.why, why);
+	if (!o->ending.message || !strstr(o->ending.message, part))
+		fail_msg("'%s' does not say '%s'", o->ending.message, part);
+}
+
+// --- jobs
+
+static void test_job(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	assert_string_equal(gt_json_string_or(host.identity, "name", ""), "test");
+	do_job(&o, "print hello;{\"ok\":true,\"detail\":{\"n\":1}}", LIMIT_S);
+	assert_true(o.ending.ok);
+	assert_string_equal(o.ending.why, "");
+	assert_string_equal(o.output, "hello\n");
+	assert_true(o.ending.seconds > 0 && o.ending.seconds < 5);
+	assert_int_equal(o.ending.report.output_bytes, 6);
+	forget(&o);
+	do_job(&o, "print last words;segfault", LIMIT_S);
+	assert_why(&o, "crash:SIGSEGV", "the stage crashed");
+	assert_string_equal(o.output, "last words\n");
+	forget(&o);
+	do_job(&o, "say [1,2]", LIMIT_S);
+	assert_why(&o, "protocol", "sent a reply that is none");
+	forget(&o);
+	do_job(&o, "reply;exit 4", LIMIT_S);
+	assert_why(&o, "protocol", "ended with exit code 4");
+	forget(&o);
+	assert_null(host.jobs);
+}
+
+// What we kill reports all the same, each time.
+static void test_timeout(void **state)
+{
+	(void)state;
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	for (int i = 0; i < 10; i++) {
+		struct outcome o = {0};
+		do_job(&o, i % 2 ? "print x;busy" : "print x;session;deaf;stop", 0.25);
+		assert_why(&o, "timeout", "did not end within 0.25 s");
+		assert_int_equal(o.ending.report.magic, GT_REPORT_MAGIC);
+		assert_int_equal(o.ending.report.killed, 1);
+		assert_string_equal(o.output, "x\n");
+		assert_true(o.ending.seconds < 2);
+		forget(&o);
+	}
+	assert_true(marked_become(1, 1));
+}
+
+static void test_stop(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	start_job(&o, false, "session;busy", LIMIT_S);
+	run_for(50);
+	gt_job_stop(o.job);
+	gt_job_stop(o.job);
+	run_until_done(&o, 1);
+	assert_why(&o, "interrupted", "interrupted");
+	assert_true(o.ending.seconds < 2);
+	forget(&o);
+	assert_true(marked_become(1, 1));
+}
+
+// A runner that did not run for a while (Ctrl-Z, a busy machine) blames nobody for it.
+static void test_late_runner(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	start_job(&o, false, "{\"ok\":true}", 0.2);
+	usleep(400000);
+	run_until_done(&o, 1);
+	assert_string_equal(o.ending.why, "");
+	forget(&o);
+	start_job(&o, true, "{\"ok\":true}", 0.2);
+	usleep(400000);
+	run_until_done(&o, 1);
+	assert_string_equal(o.ending.why, "");
+	// The limit counts from the request, not from when the loop last looked at the clock.
+	usleep(400000);
+	gt_job_request(o.job, "nap;{\"ok\":true}", 0.3);
+	run_until_done(&o, 2);
+	assert_string_equal(o.ending.why, "");
+	gt_job_release(o.job);
+	forget(&o);
+}
+
+static void test_host_dies_with_jobs(void **state)
+{
+	(void)state;
+	struct outcome o[3] = {0};
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	for (size_t i = 0; i < GT_COUNTOF(o); i++)
+		start_job(&o[i], i == 2, "session;busy", LIMIT_S);
+	run_for(50);
+	kill(host.process.pid, SIGKILL);
+	for (size_t i = 0; i < GT_COUNTOF(o); i++) {
+		run_until_done(&o[i], 1);
+		assert_why(&o[i], "host", "is gone");
+		forget(&o[i]);
+	}
+	assert_true(run_until_state(GT_HOST_IDLE));
+	assert_int_equal(host.deaths, 1);
+	assert_true(marked_become(0, 1));
+	struct gt_err err = {0};
+	assert_int_equal(gt_host_start(&host, &loop, &tools, &err), GT_OK);
+	assert_true(run_until_state(GT_HOST_READY));
+	do_job(&o[0], "{\"ok\":true}", LIMIT_S);
+	assert_true(o[0].ending.ok);
+	assert_int_equal(host.deaths, 0);
+	forget(&o[0]);
+}
+
+// Processes of the tree, but for the host: a supervisor is the parent of a child.
+static void kill_some(bool supervisors)
+{
+	pid_t pids[16];
+	size_t n = marked(pids, GT_COUNTOF(pids));
+	for (size_t i = 0; i < n; i++) {
+		char path[64], line[256] = "";
+		snprintf(path, sizeof path, "/proc/%d/stat", (int)pids[i]);
+		FILE *f = fopen(path, "r");
+		assert_non_null(f);
+		assert_non_null(fgets(line, sizeof line, f));
+		fclose(f);
+		pid_t parent = (pid_t)atol(strrchr(line, ')') + 4);
+		if (pids[i] != host.process.pid && (parent == host.process.pid) == supervisors)
+			kill(pids[i], SIGKILL);
+	}
+}
+
+static void test_killed_from_outside(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	start_job(&o, false, "busy", LIMIT_S);
+	run_for(50);
+	kill_some(false);
+	run_until_done(&o, 1);
+	assert_why(&o, "killed", "was killed from outside");
+	forget(&o);
+	start_job(&o, false, "session;busy", LIMIT_S);
+	run_for(50);
+	kill_some(true);
+	run_until_done(&o, 1);
+	assert_why(&o, "host", "the process that watched the stage is gone");
+	forget(&o);
+	assert_true(marked_become(1, 1));
+	assert_int_equal(host.state, GT_HOST_READY);
+}
+
+// --- instances
+
+static void test_instance(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	start_job(&o, true, "print one;{\"ok\":true}", LIMIT_S);
+	run_until_done(&o, 1);
+	assert_true(o.ending.ok);
+	run_for(20);
+	gt_job_request(o.job, "print two;{\"ok\":false,\"code\":\"engine\",\"message\":\"no\"}", LIMIT_S);
+	run_until_done(&o, 2);
+	assert_why(&o, "error", "no");
+	assert_string_equal(o.output, "two\n");
+	gt_job_request(o.job, "print three;exit 9", LIMIT_S);
+	run_until_done(&o, 3);
+	assert_why(&o, "protocol", "the test class ended with exit code 9");
+	forget(&o);
+	start_job(&o, true, "{\"ok\":true}", LIMIT_S);
+	run_until_done(&o, 1);
+	gt_job_release(o.job);
+	run_for(20);
+	assert_int_equal(o.count, 1);
+	forget(&o);
+	assert_true(marked_become(1, 1));
+}
+
+// An instance that ends while nobody asks it anything tells it when it is asked next.
+static void test_idle_instance_dies(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	for (int i = 0; i < 3; i++) {
+		start_job(&o, true, "{\"ok\":true}", LIMIT_S);
+		run_until_done(&o, 1);
+		kill_some(i == 1);
+		assert_true(marked_become(1, 2));
+		run_for(50);
+		if (i == 2) {
+			gt_job_release(o.job);
+		} else {
+			gt_job_request(o.job, "{\"ok\":true}", LIMIT_S);
+			assert_int_equal(o.count, 1); // not before the loop runs
+			run_until_done(&o, 2);
+			assert_why(&o, i == 1 ? "host" : "killed", "the test class");
+		}
+		run_for(20);
+		forget(&o);
+	}
+	start_job(&o, true, "{\"ok\":true}", LIMIT_S);
+	run_until_done(&o, 1);
+	kill(host.process.pid, SIGKILL);
+	assert_true(run_until_state(GT_HOST_IDLE));
+	gt_job_request(o.job, "{\"ok\":true}", LIMIT_S);
+	gt_job_stop(o.job);
+	run_until_done(&o, 2);
+	assert_why(&o, "host", "is gone");
+	forget(&o);
+}
+
+static void test_instance_speaks_out_of_turn(void **state)
+{
+	(void)state;
+	static const char *const scripts[] = {"reply;reply;{\"ok\":true}", "garbage;{\"ok\":true}",
+	                                      "empty;{\"ok\":true}", "{\"ok\":true};reply;garbage"};
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	for (size_t i = 0; i < GT_COUNTOF(scripts); i++) {
+		struct outcome o = {0};
+		int64_t began = gt_clock_ns();
+		start_job(&o, true, scripts[i], LIMIT_S);
+		run_until_done(&o, 1);
+		if (o.ending.ok) { // the first of several: the second spoils it
+			run_for(i == 0 ? 50 : 0);
+			gt_job_request(o.job, "{\"ok\":true,\"detail\":{}}", LIMIT_S);
+			run_until_done(&o, 2);
+		}
+		assert_why(&o, "protocol", "no result");
+		assert_true(gt_clock_ns() - began < 3000000000);
+		forget(&o);
+		assert_true(marked_become(1, 2));
+	}
+}
+
+static void test_request_too_long(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	struct gt_err err = {0};
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	char *request = gt_zalloc(GT_FRAME_MAX + 2, 1);
+	memset(request, 'x', GT_FRAME_MAX + 1);
+	assert_null(gt_job_start(&loop, &host, false, 0, request, LIMIT_S, on_done, &o, &err));
+	assert_non_null(strstr(err.text, "longer than the limit"));
+	start_job(&o, true, "{\"ok\":true}", LIMIT_S);
+	run_until_done(&o, 1);
+	gt_job_request(o.job, request, LIMIT_S);
+	run_until_done(&o, 2);
+	assert_why(&o, "error", "longer than the limit");
+	free(request);
+	forget(&o);
+}
+
+static void stop_in_done(struct outcome *o)
+{
+	(void)o;
+	gt_host_stop(&host);
+}
+
+static void test_stop_host_in_done(void **state)
+{
+	(void)state;
+	struct outcome o = {.then = stop_in_done};
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	start_job(&o, false, "{\"ok\":true}", LIMIT_S);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(o.count, 1);
+	assert_true(o.ending.ok);
+	forget(&o);
+}
+
+// --- hosts
+
+static void test_refusing_host(void **state)
+{
+	(void)state;
+	start_host(REFUSING);
+	assert_true(run_until_state(GT_HOST_FAILED));
+	assert_string_equal(host.failure, "no such library");
+}
+
+static void test_dying_host(void **state)
+{
+	(void)state;
+	start_host(DYING);
+	assert_true(run_until_state(GT_HOST_FAILED));
+	assert_string_equal(host.failure,
+	                    "the reference host ended before it was ready: and this is why");
+	// It may be tried again.
+	struct gt_err err = {0};
+	assert_int_equal(gt_host_start(&host, &loop, &tools, &err), GT_OK);
+	assert_true(run_until_state(GT_HOST_FAILED));
+	assert_int_equal(host.deaths, 2);
+}
+
+static void test_silent_host(void **state)
+{
+	(void)state;
+	host = (struct gt_host){.kind = SILENT, .changed = on_changed, .control = -1, .log = -1,
+	                        .patience_s = 0.1};
+	assert_int_equal(gt_host_start(&host, &loop, &tools, NULL), GT_OK);
+	assert_true(run_until_state(GT_HOST_FAILED));
+	assert_string_equal(host.failure, "the runtime host was not ready within 0.1 s");
+	assert_true(marked_become(0, 1));
+	gt_host_free(&host);
+	// One that is stopped while it starts does not keep us waiting.
+	start_host(SILENT);
+	gt_host_stop(&host);
+	int64_t began = gt_clock_ns();
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_true(gt_clock_ns() - began < 2000000000);
+	assert_true(marked_become(0, 1));
+}
+
+static void test_no_program(void **state)
+{
+	(void)state;
+	struct gt_err err = {0};
+	host = (struct gt_host){.kind = GT_HOST_FRONTEND, .changed = on_changed, .control = -1,
+	                        .log = -1};
+	assert_int_equal(gt_host_start(&host, &loop, &tools, &err), GT_NOT_FOUND);
+	assert_non_null(strstr(err.text, "the Python frontend is not there"));
+	tools.python = gt_strdup("/nonexistent/python");
+	tools.frontend_folder = gt_strdup("/nonexistent");
+	tools.worker_library = gt_strdup("/nonexistent");
+	assert_int_equal(gt_host_start(&host, &loop, &tools, &err), GT_IO);
+	assert_non_null(strstr(err.text, "cannot start '/nonexistent/python': no such file"));
+	assert_true(run_until_state(GT_HOST_FAILED));
+	assert_int_equal(gt_host_start(&host, &loop, &tools, &err), GT_IO);
+	assert_true(run_until_state(GT_HOST_FAILED));
+	assert_int_equal(host.deaths, 2);
+}
+
+// A thread in a host makes its forks unsafe; the sentence says it.
+static void test_threaded_host(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	tools.python = gt_strdup("/proc/self/exe");
+	tools.frontend_folder = gt_strdup(folder);
+	tools.worker_library = gt_strdup("threads");
+	start_host(GT_HOST_FRONTEND);
+	assert_true(run_until_state(GT_HOST_READY));
+	do_job(&o, "{\"ok\":true}", LIMIT_S);
+	assert_why(&o, "host", "more than one thread");
+	forget(&o);
+}
+
+// Ctrl-C on the terminal is the runner's to handle.
+static void test_host_has_its_own_session(void **state)
+{
+	(void)state;
+	start_host(GOOD);
+	assert_true(run_until_state(GT_HOST_READY));
+	assert_int_equal(getsid(host.process.pid), host.process.pid);
+}
+
+// --- this program as a host
+
+static int say(const char *text)
+{
+	return gt_host_hello(3, text);
+}
+
+static void *sleep_for_ever(void *once)
+{
+	while (!once)
+		pause();
+	return NULL;
+}
+
+// A script may also sleep for a tenth of a second.
+static char *serve(void *self, const char *request)
+{
+	if (strncmp(request, "nap;", 4) == 0) {
+		usleep(100000);
+		request += 4;
+	}
+	return serve_script(self, request);
+}
+
+static int be_host(const char *kind)
+{
+	struct gt_host_ops ops = {.serve = serve};
+	pthread_t thread;
+	// The name of the tests' processes, from the parent.
+	char path[64], name[32] = "";
+	snprintf(path, sizeof path, "/proc/%d/comm", (int)getppid());
+	FILE *f = fopen(path, "r");
+	if (!f || !fgets(name, sizeof name, f))
+		return 9;
+	fclose(f);
+	name[strcspn(name, "\n")] = '\0';
+	name[0] = 'h';
+	prctl(PR_SET_NAME, name);
+	if (strcmp(kind, "compiler") == 0)
+		return say("{\"error\":\"no such library\"}"), 3;
+	if (strcmp(kind, "reference") == 0)
+		return fputs("something happened\nand this is why\n", stderr), 3;
+	if (strcmp(kind, "runtime") == 0)
+		for (;;)
+			pause();
+	if (strcmp(kind, "threads") == 0)
+		pthread_create(&thread, NULL, sleep_for_ever, NULL);
+	say("{\"name\":\"test\"}");
+	return gt_host_serve(3, &ops);
+}
+
+static size_t own_descriptors(void)
+{
+	char *text = list_descriptors();
+	size_t n = 0;
+	for (char *p = text; *p; p++)
+		n += *p == ' ';
+	free(text);
+	return n;
+}
+
+static size_t descriptors_before;
+
+static int begin_test(void **state)
+{
+	(void)state;
+	new_mark();
+	prctl(PR_SET_NAME, mark);
+	mark[0] = 'h'; // what the hosts make of it
+	alarm(TEST_LIMIT_S);
+	state_count = 0;
+	tools = (struct gt_toolchain){0};
+	descriptors_before = own_descriptors();
+	return uv_loop_init(&loop);
+}
+
+// Whatever a test did: the loop comes to its end, every handle is closed, no process is left and no
+// descriptor.
+static int end_test(void **state)
+{
+	(void)state;
+	host.changed = NULL;
+	if (host.state == GT_HOST_STARTING || host.state == GT_HOST_READY)
+		gt_host_stop(&host);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	int rc = uv_loop_close(&loop);
+	gt_host_free(&host);
+	free(tools.python);
+	free(tools.frontend_folder);
+	free(tools.worker_library);
+	alarm(0);
+	if (rc != 0)
+		print_error("uv_loop_close: %s\n", uv_strerror(rc));
+	bool gone = marked_become(0, 1);
+	size_t descriptors = own_descriptors();
+	if (!gone)
+		print_error("processes are left\n");
+	if (descriptors != descriptors_before)
+		print_error("%zu descriptors became %zu\n", descriptors_before, descriptors);
+	return rc || !gone || descriptors != descriptors_before;
+}
+
+#define JOB_TEST(f) cmocka_unit_test_setup_teardown(f, begin_test, end_test)
+
+int main(int argc, char **argv)
+{
+	if (argc == 4 && strcmp(argv[1], "host") == 0)
+		return be_host(argv[2]);
+	if (argc == 6 && strcmp(argv[1], "-I") == 0)
+		return be_host(argv[5]);
+	const struct CMUnitTest tests[] = {
+		JOB_TEST(test_job),
+		JOB_TEST(test_timeout),
+		JOB_TEST(test_stop),
+		JOB_TEST(test_late_runner),
+		JOB_TEST(test_host_dies_with_jobs),
+		JOB_TEST(test_killed_from_outside),
+		JOB_TEST(test_instance),
+		JOB_TEST(test_idle_instance_dies),
+		JOB_TEST(test_instance_speaks_out_of_turn),
+		JOB_TEST(test_request_too_long),
+		JOB_TEST(test_stop_host_in_done),
+		JOB_TEST(test_refusing_host),
+		JOB_TEST(test_dying_host),
+		JOB_TEST(test_silent_host),
+		JOB_TEST(test_no_program),
+		JOB_TEST(test_threaded_host),
+		JOB_TEST(test_host_has_its_own_session),
+	};
+	uv_loop_t first; // libuv keeps a few descriptors for ever: they are there before we count
+	uv_signal_t any;
+	if (!mkdtemp(folder) || uv_loop_init(&first) || uv_signal_init(&first, &any))
+		return 1;
+	uv_close((uv_handle_t *)&any, NULL);
+	uv_run(&first, UV_RUN_DEFAULT);
+	uv_loop_close(&first);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	(void)!gt_remove_tree(folder, NULL);
+	return failed;
+}
