@@ -6,22 +6,16 @@
 static gt_code run_set(struct gt_stage_context *c, size_t set, struct gt_err *err)
 {
 	struct gt_values inputs = {0}, outputs = {0};
-	struct gt_names files = {0};
 	char *folder = gt_stage_set_folder(c, set);
 	gt_code rc = gt_values_load(folder, "input", &inputs, err);
 	if (!rc)
 		rc = c->engine->runner->call(&inputs, &outputs, err);
 	if (!rc)
-		rc = gt_values_save(folder, "output", &outputs, &files, err);
-	if (!rc)
-		gt_stage_wrote(c, set, &files);
-	else if (set)
-		gt_err_context(err, "data set %zu", set);
+		rc = gt_stage_save(c, set, "output", &outputs, err);
 	free(folder);
-	gt_names_free(&files);
 	gt_values_free(&outputs);
 	gt_values_free(&inputs);
-	return rc;
+	return gt_stage_set_failed(c, set, rc, err);
 }
 
 gt_code gt_stage_compiled_inference(struct gt_stage_context *c, struct gt_err *err)

@@ -130,22 +130,12 @@ static gt_code make_inputs(struct gt_stage_context *c, const struct gt_onnx_mode
                            size_t set, struct gt_err *err)
 {
 	struct gt_values inputs = {0};
-	struct gt_names files = {0};
-	char *folder = gt_stage_set_folder(c, set);
 	gt_code rc = c->test->sets.count ? read_stored(model, c->test->sets.items[set], &inputs, err)
 	                                 : generate(c, model, &inputs, err);
 	if (!rc)
-		rc = gt_make_folders(folder, err);
-	if (!rc)
-		rc = gt_values_save(folder, "input", &inputs, &files, err);
-	if (!rc)
-		gt_stage_wrote(c, set, &files);
-	else if (set)
-		gt_err_context(err, "data set %zu", set);
-	free(folder);
-	gt_names_free(&files);
+		rc = gt_stage_save(c, set, "input", &inputs, err);
 	gt_values_free(&inputs);
-	return rc;
+	return gt_stage_set_failed(c, set, rc, err);
 }
 
 gt_code gt_stage_construct_inputs(struct gt_stage_context *c, struct gt_err *err)

@@ -52,19 +52,13 @@ static gt_code make_gold(struct gt_stage_context *c, const struct gt_onnx_model 
                          size_t set, struct gt_err *err)
 {
 	struct gt_values gold = {0};
-	struct gt_names files = {0};
 	char *folder = gt_stage_set_folder(c, set);
 	gt_code rc = stored ? read_stored(c, model, set, &gold, err) : compute(c, folder, &gold, err);
 	if (!rc)
-		rc = gt_values_save(folder, "golden_output", &gold, &files, err);
-	if (!rc)
-		gt_stage_wrote(c, set, &files);
-	else if (set)
-		gt_err_context(err, "data set %zu", set);
+		rc = gt_stage_save(c, set, "golden_output", &gold, err);
 	free(folder);
-	gt_names_free(&files);
 	gt_values_free(&gold);
-	return rc;
+	return gt_stage_set_failed(c, set, rc, err);
 }
 
 gt_code gt_stage_native_inference(struct gt_stage_context *c, struct gt_err *err)

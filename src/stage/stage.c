@@ -38,3 +38,26 @@ void gt_stage_wrote(struct gt_stage_context *context, size_t set, const struct g
 		free(name);
 	}
 }
+
+gt_code gt_stage_save(struct gt_stage_context *context, size_t set, const char *stem,
+                      const struct gt_values *values, struct gt_err *err)
+{
+	struct gt_names files = {0};
+	char *folder = gt_stage_set_folder(context, set);
+	gt_code rc = gt_make_folders(folder, err);
+	if (!rc)
+		rc = gt_values_save(folder, stem, values, &files, err);
+	if (!rc)
+		gt_stage_wrote(context, set, &files);
+	free(folder);
+	gt_names_free(&files);
+	return rc;
+}
+
+gt_code gt_stage_set_failed(const struct gt_stage_context *context, size_t set, gt_code code,
+                            struct gt_err *err)
+{
+	if (code && gt_stage_set_count(context->test) > 1)
+		gt_err_context(err, "data set %zu", set);
+	return code;
+}

@@ -40,5 +40,11 @@ size_t gt_stage_set_count(const struct gt_case *test); // at least 1
 char *gt_stage_set_folder(const struct gt_stage_context *context, size_t set);
 // Note files written to the folder of a set.
 void gt_stage_wrote(struct gt_stage_context *context, size_t set, const struct gt_names *files);
+// Save values in the folder of a set (gt_values_save) and note their files.
+GT_MUST_USE gt_code gt_stage_save(struct gt_stage_context *context, size_t set, const char *stem,
+                                  const struct gt_values *values, struct gt_err *err);
+// A failure that belongs to a set says so, if it is not the only one. Returns `code`.
+gt_code gt_stage_set_failed(const struct gt_stage_context *context, size_t set, gt_code code,
+                            struct gt_err *err);
 
 #endif // GT_STAGE_STAGE_H
