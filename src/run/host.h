@@ -11,6 +11,9 @@
 
 struct gt_job;
 
+// A host that dies so often in a row, without a job reported between, is not started again.
+#define GT_MAX_HOST_DEATHS 3
+
 enum gt_host_state {
 	GT_HOST_IDLE,     // no process
 	GT_HOST_STARTING, // waits for HELLO

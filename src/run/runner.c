@@ -122,7 +122,23 @@ static void announce_tests(struct gt_runner *r)
 	}
 }
 
-// Tests start when every host that the run needs has said hello.
+// Tests start when every host that the run needs has said hello. Only then is the journal of an
+// earlier run replaced: a tool that is missing costs nobody's results.
+static void start_when_ready(struct gt_runner *r)
+{
+	for (size_t i = 0; i < GT_HOST_COUNT; i++)
+		if (r->needs[i] && r->hosts[i].state != GT_HOST_READY)
+			return;
+	gt_code rc = gt_journal_create(r->rundir->path, &r->journal, r->err);
+	if (rc) {
+		gt_runner_fail(r, rc);
+		return;
+	}
+	r->running = true;
+	gt_runner_emit(r, run_start_event(r));
+	announce_tests(r);
+}
+
 static void on_host_changed(struct gt_host *host)
 {
 	struct gt_runner *r = host->user;
@@ -134,17 +150,16 @@ static void on_host_changed(struct gt_host *host)
 				gt_test_host_changed(r->slots[i], host);
 		return;
 	}
-	if (host->state == GT_HOST_FAILED) {
-		gt_runner_fail(r, gt_fail(r->err, GT_ENGINE, "%s; see gauntlet doctor", host->failure));
-		close_all(r);
-		return;
-	}
-	for (size_t i = 0; i < GT_HOST_COUNT; i++)
-		if (r->needs[i] && r->hosts[i].state != GT_HOST_READY)
+	if (host->state == GT_HOST_IDLE && host->deaths < GT_MAX_HOST_DEATHS) { // died while it waited
+		if (!gt_host_start(host, &r->loop, r->config->tools, r->err))
 			return;
-	r->running = true;
-	gt_runner_emit(r, run_start_event(r));
-	announce_tests(r);
+		gt_runner_fail(r, GT_IO);
+	} else if (host->state == GT_HOST_FAILED || host->state == GT_HOST_IDLE) {
+		gt_runner_fail(r, gt_fail(r->err, GT_ENGINE, "%s; see gauntlet doctor",
+		                          host->failure ? host->failure : "a host dies again and again"));
+	} else {
+		start_when_ready(r);
+	}
 	if (r->fatal)
 		close_all(r);
 }
@@ -220,10 +235,10 @@ static void start_hosts(struct gt_runner *r)
 
 static void end_run(struct gt_runner *r)
 {
-	bool complete = r->running && !r->stopping;
-	if (r->running)
-		gt_runner_emit(r, json_pack("{s:s,s:b,s:s}", "event", "run-end", "complete", complete,
-		                            "reason", r->signal_number ? "interrupted" : ""));
+	if (!r->running)
+		return;
+	gt_runner_emit(r, json_pack("{s:s,s:b,s:s}", "event", "run-end", "complete", !r->stopping,
+	                            "reason", r->signal_number ? "interrupted" : ""));
 	struct gt_err err = {0};
 	gt_code rc = gt_journal_close(&r->journal, &err);
 	if (rc && !r->fatal) {
@@ -240,9 +255,7 @@ gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundi
 	uv_prepare_t prepare;
 	*r = (struct gt_runner){.config = config, .rundir = rundir, .result = result,
 	                        .err = err ? err : &own};
-	gt_code rc = gt_journal_create(rundir->path, &r->journal, r->err);
-	if (!rc)
-		rc = open_loop(r, &prepare);
+	gt_code rc = open_loop(r, &prepare);
 	if (rc) {
 		free(r);
 		return rc;

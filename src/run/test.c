@@ -9,9 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-// A job whose host died under it is tried once more; that many deaths of a host in a row end it.
+// A job whose host died under it is tried once more.
 #define MAX_ATTEMPTS 2
-#define MAX_HOST_DEATHS 3
 
 struct gt_test {
 	struct gt_runner *runner;
@@ -319,7 +318,7 @@ static bool host_ready(struct gt_test *t, struct gt_host *host)
 	t->waiting = false;
 	if (host->state == GT_HOST_READY)
 		return true;
-	if (host->state == GT_HOST_FAILED || host->deaths >= MAX_HOST_DEATHS) {
+	if (host->state == GT_HOST_FAILED || host->deaths >= GT_MAX_HOST_DEATHS) {
 		char *text = gt_format("the %s host cannot be used: %s", gt_host_name(host->kind),
 		                       host->failure ? host->failure : "it died again and again");
 		fail_stage(t, "host", text);
