@@ -1,6 +1,7 @@
 #include "base/buf.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +14,14 @@ void gt_buf_free(struct gt_buf *b)
 
 static void reserve(struct gt_buf *b, size_t more)
 {
-	size_t need = b->length + more + 1;
+	size_t need;
+	if (__builtin_add_overflow(b->length + 1, more, &need))
+		need = SIZE_MAX; // there is no such memory, and gt_realloc says so
 	if (need <= b->capacity)
 		return;
 	size_t capacity = b->capacity ? b->capacity : 128;
 	while (capacity < need)
-		capacity *= 2;
+		capacity = capacity > SIZE_MAX / 2 ? SIZE_MAX : capacity * 2;
 	b->data = gt_realloc(b->data, capacity, 1);
 	b->capacity = capacity;
 }

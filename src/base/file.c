@@ -10,21 +10,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+gt_code gt_file_open(const char *path, int *fd, struct gt_err *err)
+{
+	struct stat st;
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (*fd < 0)
+		return gt_fail_errno(err, "cannot open '%s'", path);
+	if (fstat(*fd, &st) == 0 && S_ISREG(st.st_mode))
+		return GT_OK;
+	close(*fd);
+	*fd = -1;
+	return gt_fail(err, GT_BAD_DATA, "'%s' is not a regular file", path);
+}
+
 gt_code gt_file_read(const char *path, size_t limit, struct gt_buf *out, struct gt_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return gt_fail_errno(err, "cannot open '%s'", path);
+	int fd;
 	struct stat st;
-	gt_code rc = GT_OK;
-	if (fstat(fd, &st) != 0) {
-		rc = gt_fail_errno(err, "cannot stat '%s'", path);
-	} else if (!S_ISREG(st.st_mode)) {
-		rc = gt_fail(err, GT_BAD_DATA, "'%s' is not a regular file", path);
-	} else if ((uint64_t)st.st_size > limit) {
+	gt_code rc = gt_file_open(path, &fd, err);
+	if (rc)
+		return rc;
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size > limit)
 		rc = gt_fail(err, GT_BAD_DATA, "'%s' has %lld bytes, more than the limit of %zu", path,
 		             (long long)st.st_size, limit);
-	}
 	size_t start = out->length;
 	char chunk[65536];
 	while (!rc) {
@@ -125,29 +133,24 @@ static gt_code copy_bytes(int in, int out, const char *from, const char *to, str
 
 gt_code gt_file_copy(const char *from, const char *to, struct gt_err *err)
 {
-	int in = open(from, O_RDONLY | O_CLOEXEC);
-	if (in < 0)
-		return gt_fail_errno(err, "cannot open '%s'", from);
-	struct stat st;
-	gt_code rc = GT_OK;
-	if (fstat(in, &st) != 0 || !S_ISREG(st.st_mode))
-		rc = gt_fail(err, GT_BAD_DATA, "'%s' is not a regular file", from);
-	if (!rc) {
-		char *temporary = temporary_name(to);
-		int out = open_temporary(temporary);
-		if (out < 0) {
-			rc = gt_fail_errno(err, "cannot create '%s'", to);
-		} else {
-			rc = copy_bytes(in, out, from, to, err);
-			if (close(out) != 0 && !rc)
-				rc = gt_fail_errno(err, "cannot close '%s'", to);
-			if (!rc && rename(temporary, to) != 0)
-				rc = gt_fail_errno(err, "cannot rename '%s' to its final name", to);
-			if (rc)
-				unlink(temporary);
-		}
-		free(temporary);
+	int in;
+	gt_code rc = gt_file_open(from, &in, err);
+	if (rc)
+		return rc;
+	char *temporary = temporary_name(to);
+	int out = open_temporary(temporary);
+	if (out < 0) {
+		rc = gt_fail_errno(err, "cannot create '%s'", to);
+	} else {
+		rc = copy_bytes(in, out, from, to, err);
+		if (close(out) != 0 && !rc)
+			rc = gt_fail_errno(err, "cannot close '%s'", to);
+		if (!rc && rename(temporary, to) != 0)
+			rc = gt_fail_errno(err, "cannot rename '%s' to its final name", to);
+		if (rc)
+			unlink(temporary);
 	}
+	free(temporary);
 	close(in);
 	return rc;
 }
@@ -174,6 +177,10 @@ int64_t gt_file_size(const char *path)
 
 gt_code gt_make_folders(const char *path, struct gt_err *err)
 {
+	if (!*path) {
+		errno = ENOENT;
+		return gt_fail_errno(err, "cannot make folder ''");
+	}
 	char *copy = gt_strdup(path);
 	gt_code rc = GT_OK;
 	for (char *p = copy + 1; !rc; p++) {
@@ -191,43 +198,82 @@ gt_code gt_make_folders(const char *path, struct gt_err *err)
 	return rc;
 }
 
-// Deeper trees than this are nobody's artefacts; the bound keeps descriptors and stack finite.
-#define MAX_TREE_DEPTH 128
+// A tree is removed without following links and with a bounded number of open folders: what lies
+// deeper is moved up to the top of the tree, and is then found there in another round.
+#define MAX_TREE_DEPTH 64
 
-static int remove_at(int folder, const char *name, int depth)
+struct removal {
+	int top;          // descriptor of the tree's first folder, -1 before it is open
+	unsigned hoisted; // folders moved up so far
+};
+
+static int remove_at(struct removal *r, int folder, const char *name, int depth);
+
+static int hoist(struct removal *r, int folder, const char *name)
+{
+	char fresh[32];
+	do
+		snprintf(fresh, sizeof fresh, ".gauntlet-deep-%u", r->hoisted++);
+	while (renameat2(folder, name, r->top, fresh, RENAME_NOREPLACE) != 0 && errno == EEXIST);
+	return faccessat(r->top, fresh, F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
+static int open_to_empty(int folder, const char *name)
+{
+	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(folder, name, flags);
+	// A job may have left a folder that its owner can neither read nor write.
+	if (fd < 0 && errno == EACCES && fchmodat(folder, name, 0700, 0) == 0)
+		fd = openat(folder, name, flags);
+	if (fd >= 0)
+		fchmod(fd, 0700);
+	return fd;
+}
+
+static int empty_at(struct removal *r, int folder, const char *name, int depth)
+{
+	int fd = open_to_empty(folder, name);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	if (depth == 0)
+		r->top = fd;
+	int result = 0;
+	for (struct dirent *e; result == 0 && (e = readdir(dir));)
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			result = remove_at(r, fd, e->d_name, depth + 1);
+	int saved = errno;
+	closedir(dir);
+	errno = saved;
+	return result;
+}
+
+static int remove_at(struct removal *r, int folder, const char *name, int depth)
 {
 	if (unlinkat(folder, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -1;
-	if (depth == MAX_TREE_DEPTH) {
-		errno = ELOOP;
-		return -1;
-	}
-	int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	fchmod(fd, 0700); // a job may have left a folder that its owner cannot write
-	DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -1;
-	}
-	int result = 0;
-	for (struct dirent *e; result == 0 && (e = readdir(dir));)
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			result = remove_at(dirfd(dir), e->d_name, depth + 1);
-	int saved = errno;
-	closedir(dir);
-	errno = saved;
-	if (result == 0)
-		result = unlinkat(folder, name, AT_REMOVEDIR);
-	return result;
+	if (depth == MAX_TREE_DEPTH)
+		return hoist(r, folder, name);
+	unsigned before;
+	do {
+		before = r->hoisted;
+		if (empty_at(r, folder, name, depth) != 0)
+			return -1;
+		if (unlinkat(folder, name, AT_REMOVEDIR) == 0)
+			return 0;
+	} while (errno == ENOTEMPTY && depth == 0 && before != r->hoisted);
+	return -1;
 }
 
 gt_code gt_remove_tree(const char *path, struct gt_err *err)
 {
-	if (remove_at(AT_FDCWD, path, 0) != 0)
+	struct removal r = {.top = -1};
+	if (remove_at(&r, AT_FDCWD, path, 0) != 0)
 		return gt_fail_errno(err, "cannot remove '%s'", path);
 	return GT_OK;
 }

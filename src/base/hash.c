@@ -1,7 +1,8 @@
 #include "base/hash.h"
 
+#include "base/file.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -24,9 +25,10 @@ void gt_hash_bytes(const void *bytes, size_t length, char out[GT_HASH_SIZE])
 
 gt_code gt_hash_file(const char *path, char out[GT_HASH_SIZE], uint64_t *bytes, struct gt_err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return gt_fail_errno(err, "cannot open '%s'", path);
+	int fd;
+	gt_code rc = gt_file_open(path, &fd, err);
+	if (rc)
+		return rc;
 	XXH3_state_t *state = XXH3_createState();
 	if (!state) {
 		close(fd);
@@ -34,7 +36,6 @@ gt_code gt_hash_file(const char *path, char out[GT_HASH_SIZE], uint64_t *bytes, 
 	}
 	XXH3_128bits_reset(state);
 	uint64_t total = 0;
-	gt_code rc = GT_OK;
 	char chunk[65536];
 	for (;;) {
 		ssize_t n = read(fd, chunk, sizeof chunk);

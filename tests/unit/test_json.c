@@ -1,0 +1,146 @@
+// JSON files and members: what is wrong is said with its place.
+#include "base/file.h"
+#include "base/json.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/gauntlet-json-XXXXXX";
+static char *path;
+
+static int begin(void **state)
+{
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	path = gt_path_join(folder, "x.json");
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	free(path);
+	return gt_remove_tree(folder, NULL) ? -1 : 0;
+}
+
+static gt_code read_text(const char *text, size_t length, json_t **out, struct gt_err *err)
+{
+	assert_int_equal(gt_file_write(path, text, length, NULL), GT_OK);
+	return gt_json_read(path, out, err);
+}
+
+static void test_read(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *part;
+	} bad[] = {
+		{"", "is not JSON"},
+		{"{", "line 1"},
+		{"{\n\"a\": 1,\n}", "line 3 column 1"},
+		{"[1]", "does not hold a JSON object"},
+		{"null", "is not JSON"},
+		{"{\"a\":1,\"a\":2}", "duplicate object key"},
+		{"{\"a\":NaN}", "is not JSON"},
+		{"{\"a\":\"\xFF\"}", "unable to decode byte 0xff"},
+		{"{\"a\":\"\\u0000\"}", "\\u0000"},
+		{"{} x", "end of file expected"},
+	};
+	json_t *json;
+	struct gt_err err;
+	for (size_t i = 0; i < GT_COUNTOF(bad); i++) {
+		assert_int_equal(read_text(bad[i].text, strlen(bad[i].text), &json, &err), GT_BAD_DATA);
+		assert_null(json);
+		if (!strstr(err.text, bad[i].part) || !strstr(err.text, path))
+			fail_msg("%s: %s", bad[i].text, err.text);
+	}
+	assert_int_equal(read_text("{}\0", 3, &json, &err), GT_BAD_DATA);
+	assert_int_equal(read_text("{\"a\":[1,\"x\"]}", 13, &json, &err), GT_OK);
+	json_decref(json);
+	size_t deep = 100000;
+	char *nested = malloc(deep + 6);
+	memcpy(nested, "{\"a\":", 5);
+	memset(nested + 5, '[', deep);
+	assert_int_equal(read_text(nested, deep + 5, &json, &err), GT_BAD_DATA);
+	free(nested);
+	assert_int_equal(gt_file_write(path, "", 0, NULL), GT_OK);
+	unlink(path);
+	assert_int_equal(gt_json_read(path, &json, &err), GT_NOT_FOUND);
+}
+
+static void test_write(void **state)
+{
+	(void)state;
+	json_t *json = json_pack("{s:i,s:[s]}", "z", 1, "a", "\xC3\xA9\x01"), *back;
+	assert_int_equal(gt_json_write(path, json, NULL), GT_OK);
+	struct gt_buf text = {0};
+	assert_int_equal(gt_file_read(path, 1000, &text, NULL), GT_OK);
+	assert_string_equal(text.data, "{\n  \"z\": 1,\n  \"a\": [\n    \"\xC3\xA9\\u0001\"\n  ]\n}\n");
+	gt_buf_free(&text);
+	assert_int_equal(gt_json_read(path, &back, NULL), GT_OK);
+	assert_true(json_equal(json, back));
+	json_decref(back);
+	json_decref(json);
+}
+
+static void test_members(void **state)
+{
+	(void)state;
+	struct gt_err err;
+	json_t *o = json_pack("{s:s,s:i,s:f,s:b,s:n}", "s", "text", "i", -7, "f", 0.5, "b", 1, "n");
+	const char *text;
+	int64_t number;
+	assert_int_equal(gt_json_string(o, "s", &text, &err), GT_OK);
+	assert_string_equal(text, "text");
+	assert_int_equal(gt_json_string(o, "i", &text, &err), GT_BAD_DATA);
+	assert_string_equal(err.text, "member \"i\" is not a string");
+	assert_int_equal(gt_json_string(NULL, "i", &text, &err), GT_BAD_DATA);
+	assert_int_equal(gt_json_integer(o, "i", &number, &err), GT_OK);
+	assert_int_equal(number, -7);
+	assert_int_equal(gt_json_integer(o, "f", &number, &err), GT_BAD_DATA);
+	assert_string_equal(gt_json_string_or(o, "n", "x"), "x");
+	assert_string_equal(gt_json_string_or(NULL, "n", "x"), "x");
+	assert_int_equal(gt_json_integer_or(o, "i", 3), -7);
+	assert_int_equal(gt_json_integer_or(o, "f", 3), 3);
+	assert_true(gt_json_number_or(o, "i", 3) == -7 && gt_json_number_or(o, "f", 3) == 0.5);
+	assert_true(gt_json_number_or(o, "s", 3) == 3);
+	assert_true(gt_json_bool_or(o, "b", false) && gt_json_bool_or(o, "i", true));
+	json_decref(o);
+}
+
+static void assert_text(json_t *value, const char *wanted)
+{
+	assert_string_equal(json_string_value(value), wanted);
+	json_decref(value);
+}
+
+static void test_values(void **state)
+{
+	(void)state;
+	assert_text(gt_json_real(NAN), "NaN");
+	assert_text(gt_json_real(INFINITY), "Infinity");
+	assert_text(gt_json_real(-INFINITY), "-Infinity");
+	json_t *real = gt_json_real(1e-300);
+	assert_true(json_real_value(real) == 1e-300);
+	json_decref(real);
+	assert_text(gt_json_text("a\xFF"), "a\xEF\xBF\xBD");
+	assert_text(gt_json_text("\xC3\xA9"), "\xC3\xA9");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_write),
+		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_values),
+	};
+	return cmocka_run_group_tests(tests, begin, end);
+}
