@@ -38,10 +38,13 @@ static bool is_asked_for(const struct gt_args *args)
 
 gt_code gt_reporting_check(const struct gt_args *args, struct gt_err *err)
 {
-	if (!is_asked_for(args))
-		return GT_OK;
+	static const char *const colors[] = {"auto", "always", "never", NULL};
+	size_t at;
+	gt_code rc = gt_arg_choice("color", gt_arg_text(args, "color", "auto"), colors, &at, err);
+	if (rc || !is_asked_for(args))
+		return rc;
 	const char *path = gt_arg_text(args, "report-file", DEFAULT_REPORT);
-	gt_code rc = gt_reporting_check_file("report-file", path, err);
+	rc = gt_reporting_check_file("report-file", path, err);
 	char *beside = rc ? NULL : gt_report_json_path(path, err);
 	if (!rc)
 		rc = beside ? gt_reporting_check_file("report-file", beside, err) : GT_BAD_USAGE;

@@ -1,0 +1,139 @@
+"""What a person sees: a terminal with one live line, plain lines elsewhere."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+import unittest
+
+import numpy as np
+
+import support
+from support import unary, write_test
+
+X = np.array([[1, -2, 3], [4, 5, -6]], np.float32)
+
+
+class Console(support.TestCase):
+    LONG = "a_rather_long_name_of_a_test_" + "n" * 120
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        write_test(cls.path("suite", "passes"), unary("Abs"), ([X], [abs(X)]))
+        write_test(cls.path("suite", "differs"), unary("Abs"), ([X], [X]))
+        write_test(cls.path("suite", cls.LONG), b"garbage")
+
+    def on_terminal(self, *arguments, columns=80, **env):
+        """(exit code, everything that was written to a terminal of that width)."""
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(
+            [support.BINARY, *arguments], cwd=self.here, env=support.environment(**env),
+            stdin=slave, stdout=slave, stderr=slave, close_fds=True)
+        os.close(slave)
+        data = b""
+        while True:
+            try:
+                piece = os.read(master, 65536)
+            except OSError:  # how Linux says that the other side is closed
+                break
+            if not piece:
+                break
+            data += piece
+        os.close(master)
+        return process.wait(timeout=60), data.decode("utf-8")
+
+    @staticmethod
+    def without_color(text):
+        return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+    @staticmethod
+    def screen(text):
+        """What stays on the screen: a line that is erased or written over is gone."""
+        lines = []
+        for line in text.replace("\r\n", "\n").split("\n"):
+            lines.append(re.split(r"\r|\x1b\[K", Console.without_color(line))[-1])
+        return "\n".join(lines)
+
+    def run_on_terminal(self, folder, *more, **options):
+        return self.on_terminal("run", "--suite", "suite", "-d", "local-sync", "-r", folder,
+                                *more, **options)
+
+    def test_terminal(self):
+        code, text = self.run_on_terminal("t")
+        self.assertEqual(code, 1, text)
+        plain = self.without_color(text)
+        progress = re.findall(r"\r\x1b\[K(\[[^\r\n\x1b]*)", plain)
+        self.assertTrue(progress, repr(text))
+        for line in progress:
+            self.assertRegex(line, r"\A\[ *[0-9.]+s\] \d/3  \d pass")
+            self.assertLess(len(line), 80, line)
+        self.assertTrue(any("compilation passes" in line for line in progress), progress)
+        screen = self.screen(text)
+        self.assertNotRegex(screen, r"\[ *[0-9.]+s\]")  # nothing of it stays
+        self.assertEqual(len(re.findall(r"(?m)^FAIL ", screen)), 2, screen)
+        self.assertIn("\x1b[31m", text)
+        for line in screen.split("\n"):
+            if self.LONG not in line and self.here not in line:
+                self.assertLess(len(line), 81, line)
+        self.assertIn("\n3 tests in ", screen)
+
+    def test_narrow_terminal(self):
+        code, text = self.run_on_terminal("n", "--stages", "setup", "--", "differs",
+                                          columns=30)
+        self.assertEqual(code, 0, text)
+        for line in re.findall(r"\r\x1b\[K(\[[^\r\n\x1b]*)", self.without_color(text)):
+            self.assertLess(len(line), 30, line)
+
+    def test_colors(self):
+        quick = ["--stages", "setup"]
+        for env, flags, colored in (({}, [], True), ({"NO_COLOR": "1"}, [], False),
+                                    ({"TERM": "dumb"}, [], False), ({}, ["--color=never"], False),
+                                    ({"NO_COLOR": "1"}, ["--color", "always"], True)):
+            with self.subTest(env=env, flags=flags):
+                _, text = self.run_on_terminal("c", *quick, *flags, **env)
+                self.assertEqual(bool(re.search(r"\x1b\[\d+m", text)), colored, repr(text))
+        for flags, env, colored in (([], {}, False), (["--color=always"], {}, True),
+                                    ([], {"FORCE_COLOR": "1"}, True)):
+            ran = self.gauntlet("run", "--suite", "suite", "-r", "c", *quick, *flags, env=env)
+            self.assertEqual(bool(re.search(r"\x1b\[\d+m", ran.out)), colored, ran)
+        self.refused("run", "--suite", "suite", "--color", "blue", says="auto, always, never")
+
+    def test_terminal_that_cannot_move_its_cursor(self):
+        for env in ({"TERM": "dumb"}, {"CI": "true"}):
+            _, text = self.run_on_terminal("d", "--stages", "setup", **env)
+            self.assertNotIn("\x1b[K", text)
+            self.assertNotIn("\r\x1b", text)
+
+    def test_plain(self):
+        ran = self.gauntlet("run", "--suite", "suite", "-r", "p", "--stages", "setup")
+        self.assertEqual(ran.code, 1, ran)
+        self.assertEqual(ran.err, "")
+        self.assertNotRegex(ran.out, r"[\r\x1b]")
+        self.assertEqual(len(re.findall(r"(?m)^FAIL +setup +", ran.out)), 1, ran)
+        self.assertNotRegex(ran.out, r"(?m)^PASS +[0-9.]+ s")
+        # Nothing is cut where a line may be as long as it likes.
+        self.assertRegex(ran.out, r"(?m)^FAIL .*cannot be read: '.*/model\.onnx'")
+
+    def test_verbose(self):
+        ran = self.gauntlet("run", "--suite", "suite", "-r", "v", "--stages", "setup", "-v")
+        self.assertEqual(len(re.findall(r"(?m)^PASS +[0-9.]+ s +(passes|differs)$", ran.out)), 2,
+                         ran)
+
+    def test_doctor(self):
+        ran = self.gauntlet("doctor")
+        self.assertEqual(ran.code, 0, ran)
+        for word in ("compiler", "runtime", "onnxruntime", "onnx", "python", "isolation", "fit"):
+            self.assertRegex(ran.out, rf"(?m)^{word} ")
+        self.assertNotIn("PROBLEM", ran.out)
+        ran = self.gauntlet("doctor", env={"GAUNTLET_ONNXRUNTIME": "/nonexistent/x"})
+        self.assertEqual(ran.code, 2, ran)
+        self.assertRegex(ran.out, r"(?m)^tools +PROBLEM: GAUNTLET_ONNXRUNTIME names '/nonexist")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,147 @@
+"""Tests written as Python classes: the example, and hooks that do what hooks can do wrong."""
+
+import os
+import unittest
+
+import support
+from support import STAGES, write_text
+
+EXAMPLE = os.path.join(support.ROOT, "examples", "scaled_gelu.py")
+HEAD = '''
+import os
+import numpy as np
+from onnx import TensorProto, helper
+from gauntlet import OnnxTest, register
+
+KIND = TensorProto.FLOAT
+
+
+class Base(OnnxTest):
+    def construct_model(self):
+        node = helper.make_node("Abs", ["x"], ["y"])
+        ports = [helper.make_tensor_value_info(n, KIND, [2]) for n in "xy"]
+        return helper.make_model(helper.make_graph([node], "g", ports[:1], ports[1:]),
+                                 opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+    def construct_inputs(self):
+        return [np.array([1, -2], np.float32)]
+
+'''
+HOOKS = HEAD + '''
+@register("no_model")
+class NoModel(Base):
+    def construct_model(self):
+        return "a model"
+
+@register("wrong_shape")
+class WrongShape(Base):
+    def construct_inputs(self):
+        return [np.zeros((3,), np.float32)]
+
+@register("wrong_count")
+class WrongCount(Base):
+    def construct_inputs(self):
+        return []
+
+@register("forward_raises")
+class ForwardRaises(Base):
+    def forward(self, inputs):
+        return [1 / 0]
+
+@register("wrong_golden")
+class WrongGolden(Base):
+    def forward(self, inputs):
+        return [np.array([1, 3], np.float32)]
+
+@register("postprocessing_raises")
+class PostprocessingRaises(Base):
+    def apply_postprocessing(self, outputs):
+        raise KeyError("top")
+
+@register("postprocessing_repairs")
+class PostprocessingRepairs(Base):
+    """What is compared is what the hook makes of both sides."""
+    def forward(self, inputs):
+        return [np.array([1.4, 2.4], np.float32)]
+
+    def apply_postprocessing(self, outputs):
+        return [np.round(outputs[0])]
+
+@register("keeps_state")
+class KeepsState(Base):
+    """All hooks are called on one object in one process."""
+    def construct_model(self):
+        self.pid = os.getpid()
+        return super().construct_model()
+
+    def forward(self, inputs):
+        assert self.pid == os.getpid()
+        return [np.abs(inputs[0])]
+
+    def apply_postprocessing(self, outputs):
+        assert self.pid == os.getpid()
+        return outputs
+'''
+
+
+class Example(support.TestCase):
+    def test_example(self):
+        ran, run = self.run_tests("run", "--suite", EXAMPLE, "-d", "local-sync", code=0)
+        self.assertEqual({name: test["status"] for name, test in run.tests.items()},
+                         dict.fromkeys(["scaled_gelu", "scaled_gelu_tanh", "scaled_gelu_top3"],
+                                       "PASS"))
+        top3 = run.json("scaled_gelu_top3", "processed", "output.json")["values"]
+        self.assertEqual([(v["type"], v["dims"]) for v in top3],
+                         [("int64", [4, 3]), ("float", [4, 3])])
+        # The raw outputs stay as they are.
+        raw = run.json("scaled_gelu_top3", "output.json")["values"]
+        self.assertEqual(raw[0]["dims"], [4, 10])
+
+        # A later run goes on with what is there; so does a hand.
+        ran, run = self.run_tests("run", "--suite", EXAMPLE, "--stages", "native_inference",
+                                  "comparison", code=0)
+        for stage in STAGES:
+            for test in ("scaled_gelu_top3", "scaled_gelu_tanh"):
+                ran = self.gauntlet("stage", stage, f"run/{test}")
+                self.assertEqual(ran.code, 0, ran)
+                self.assertTrue(ran.out.startswith(f"{stage}: ok"), ran)
+        ran, run = self.run_tests("run", "--suite", EXAMPLE, "--stages", "comparison", code=0)
+
+
+class Hooks(support.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.file = write_text(cls.path("hooks.py"), HOOKS)
+        cls.ran, cls.run_ = cls.run_tests("run", "--suite", cls.file, "-d", "local-sync", code=1)
+
+    def test_state(self):
+        self.ends(self.run_, "keeps_state", "PASS")
+
+    def test_mistakes(self):
+        for name, status, says in (
+                ("no_model", "setup", "construct_model"),
+                ("wrong_shape", "construct_inputs", ["construct_inputs", "input 0 (x)", "3", "2"]),
+                ("wrong_count", "construct_inputs", "construct_inputs returned 0 arrays"),
+                ("forward_raises", "native_inference", ["forward", "ZeroDivisionError"]),
+                ("postprocessing_raises", "postprocessing", ["apply_postprocessing", "KeyError"])):
+            with self.subTest(name):
+                self.ends(self.run_, name, status, says=says)
+        log = self.run_.text("forward_raises", "native_inference.log")
+        self.assertIn("return [1 / 0]", log)
+
+    def test_comparison_is_of_what_is_processed(self):
+        self.ends(self.run_, "wrong_golden", "Numerics", "value", "2 where 3 is right")
+        self.ends(self.run_, "postprocessing_repairs", "PASS")
+
+    def test_file_that_changes_or_goes(self):
+        path = write_text(self.path("going.py"), HEAD + "@register('a')\nclass A(Base): pass\n"
+                          "os.unlink(__file__)\n")
+        ran = self.gauntlet("run", "--suite", path, "-r", "gone")
+        self.assertEqual(ran.code, 1, ran)
+        run = support.Run(self.path("gone"))
+        self.ends(run, "a", "setup", says="going.py")
+
+
+if __name__ == "__main__":
+    unittest.main()
