@@ -1,5 +1,7 @@
 #include "run/rundir.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,14 +15,29 @@ static gt_code check_ours(const char *path, struct gt_err *err)
 {
 	struct gt_names names = {0};
 	gt_code rc = gt_list_folder(path, &names, err);
-	bool ours = names.count == 0 || gt_names_contain(&names, "events.jsonl") ||
-	            (names.count == 1 && gt_names_contain(&names, "run.lock"));
+	bool ours = gt_names_contain(&names, "events.jsonl"), begun = true;
+	for (size_t i = 0; i < names.count; i++) // of a run that ended before its first event
+		begun = begun && (strcmp(names.items[i], "run.lock") == 0 ||
+		                  strcmp(names.items[i], "tmp") == 0);
+	ours = ours || begun;
 	if (!rc && !ours)
 		rc = gt_fail(err, GT_BAD_USAGE,
 		             "'%s' is not empty and no run has made it: name another run directory with -r",
 		             path);
 	gt_names_free(&names);
 	return rc;
+}
+
+// Requests and records are JSON: a name that is no text would be another one there.
+static gt_code check_text(const char *path, struct gt_err *err)
+{
+	char *clean = gt_utf8_clean(path);
+	bool same = strcmp(clean, path) == 0;
+	free(clean);
+	return same ? GT_OK
+	            : gt_fail(err, GT_BAD_USAGE,
+	                      "the run directory's path '%s' is not UTF-8: name another one with -r",
+	                      path);
 }
 
 static gt_code take_lock(struct gt_rundir *r, struct gt_err *err)
@@ -30,7 +47,11 @@ static gt_code take_lock(struct gt_rundir *r, struct gt_err *err)
 	r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (r->lock < 0)
 		rc = gt_fail_errno(err, "cannot open '%s'", path);
-	else if (flock(r->lock, LOCK_EX | LOCK_NB) != 0)
+	else if (flock(r->lock, LOCK_EX | LOCK_NB) == 0)
+		rc = GT_OK;
+	else if (errno != EWOULDBLOCK)
+		rc = gt_fail_errno(err, "cannot lock '%s'", path);
+	else
 		rc = gt_fail(err, GT_BAD_USAGE,
 		             "another gauntlet is running in '%s': wait for it, or name another run "
 		             "directory with -r", r->path);
@@ -60,6 +81,8 @@ gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *e
 	gt_code rc = gt_make_folders(wanted, err);
 	out->path = gt_path_absolute(wanted); // links are followed once, now that it exists
 	free(wanted);
+	if (!rc)
+		rc = check_text(out->path, err);
 	if (!rc)
 		rc = check_ours(out->path, err);
 	if (!rc)
@@ -102,9 +125,16 @@ static gt_code empty_folder(const char *path, bool keep_inputs, struct gt_err *e
 gt_code gt_rundir_scratch(const struct gt_rundir *r, const char *name, int *fd, struct gt_err *err)
 {
 	char *path = gt_path_join(r->tmp, name);
+	// A new one rather than an emptied one: a process of the last job that is just being killed has
+	// the old one. What resists is left aside for the end of the run.
+	if (gt_remove_tree(path, NULL)) {
+		static unsigned stuck;
+		char *aside = gt_format("%s/stuck-%u", r->tmp, stuck++);
+		(void)!rename(path, aside);
+		free(aside);
+	}
+	*fd = -1;
 	gt_code rc = gt_make_folders(path, err);
-	if (!rc)
-		rc = empty_folder(path, false, err);
 	if (!rc) {
 		*fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (*fd < 0)

@@ -22,7 +22,7 @@ GT_MUST_USE gt_code gt_rundir_open(const char *path, struct gt_rundir *out, stru
 // Remove the working folders and release the lock.
 void gt_rundir_close(struct gt_rundir *rundir);
 
-// An empty working folder below tmp/: make it, or empty it. Returns an O_DIRECTORY descriptor.
+// A new, empty working folder below tmp/, in place of an older one of that name. Returns an O_DIRECTORY descriptor.
 GT_MUST_USE gt_code gt_rundir_scratch(const struct gt_rundir *rundir, const char *name, int *fd,
                                       struct gt_err *err);
 

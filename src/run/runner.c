@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 // After the first interruption, what runs may end by itself for this long.
@@ -199,6 +200,18 @@ static void find_needs(struct gt_runner *r)
 				r->needs[gt_plan_place(&c->plan, &c->cases->items[i], s).host] = true;
 }
 
+// A job takes three descriptors here and four more while it starts. Jobs inherit the higher limit,
+// but hold four descriptors themselves.
+static void make_room_for_descriptors(int jobs)
+{
+	struct rlimit limit;
+	rlim_t wanted = 256 + (rlim_t)jobs * 16;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	(void)!setrlimit(RLIMIT_NOFILE, &limit); // if it is refused, a sentence follows when it matters
+}
+
 static gt_code open_loop(struct gt_runner *r, uv_prepare_t *prepare)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
@@ -255,6 +268,7 @@ gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundi
 	uv_prepare_t prepare;
 	*r = (struct gt_runner){.config = config, .rundir = rundir, .result = result,
 	                        .err = err ? err : &own};
+	make_room_for_descriptors(config->jobs);
 	gt_code rc = open_loop(r, &prepare);
 	if (rc) {
 		free(r);

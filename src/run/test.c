@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-// A job whose host died under it is tried once more.
+// A job that ended by an accident, and not by what it did, is tried once more.
 #define MAX_ATTEMPTS 2
 
 struct gt_test {
@@ -200,7 +200,8 @@ static void after_stage(struct gt_test *t, const struct gt_ending *e)
 {
 	const struct gt_stage_row *row = gt_stage(t->stage);
 	json_t *detail = json_object_get(e->reply, "detail");
-	if (!e->ok && strcmp(e->why, "host") == 0 && t->attempt < MAX_ATTEMPTS) {
+	bool accident = strcmp(e->why, "host") == 0 || strcmp(e->why, "killed") == 0;
+	if (!e->ok && accident && t->attempt < MAX_ATTEMPTS) {
 		t->attempt++;
 		next_stage(t);
 	} else if (!e->ok) {
@@ -216,26 +217,42 @@ static void after_stage(struct gt_test *t, const struct gt_ending *e)
 	}
 }
 
+// A stage that passed has no log, whatever an earlier attempt or run left.
+static void remove_log(const struct gt_test *t)
+{
+	char *path = gt_format("%s/%s.log", t->folder, gt_stage(t->stage)->name);
+	unlink(path);
+	free(path);
+}
+
 static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *output,
                          const json_t *identity)
 {
 	struct gt_runner *r = t->runner;
+	// An interrupted stage has not ended: a later run does it again.
+	if (r->fatal || strcmp(e->why, "interrupted") == 0) {
+		leave(t);
+		return;
+	}
 	gt_code rc = GT_OK;
-	if (!e->ok) {
+	if (e->ok) {
+		remove_log(t);
+	} else {
 		quote_output(e, output);
 		rc = write_log(t, e, output, r->err);
 	}
-	// An interrupted stage has not ended: a later run does it again.
-	if (rc || r->fatal || strcmp(e->why, "interrupted") == 0) {
-		if (rc)
-			gt_runner_fail(r, rc);
+	if (rc) {
+		gt_runner_fail(r, rc);
 		leave(t);
 		return;
 	}
 	json_t *event = end_event(t, e);
 	keep_record(t, event, identity);
 	gt_runner_emit(r, event);
-	after_stage(t, e);
+	if (r->fatal)
+		leave(t);
+	else
+		after_stage(t, e);
 }
 
 // A test class may define no inputs of its own: then they are generated as for any other test.
@@ -299,12 +316,15 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 	char scratch[32];
 	int folder = -1;
 	snprintf(scratch, sizeof scratch, place.instance ? "instance-%zu" : "job-%zu", t->slot);
-	gt_code rc = gt_rundir_scratch(r->rundir, scratch, &folder, &err);
-	if (!rc)
-		t->job = gt_job_start(&r->loop, host, place.instance, folder, request, limit_s, on_done,
-		                      t, &err);
-	if (folder >= 0)
-		close(folder);
+	gt_code rc = gt_rundir_scratch(r->rundir, scratch, &folder, r->err);
+	if (rc) { // no test is to blame for a disk that is full
+		gt_runner_fail(r, rc);
+		leave(t);
+		return;
+	}
+	t->job = gt_job_start(&r->loop, host, place.instance, folder, request, limit_s, on_done, t,
+	                      &err);
+	close(folder);
 	if (place.instance)
 		t->instance = t->job;
 	if (!t->job)
@@ -318,14 +338,14 @@ static bool host_ready(struct gt_test *t, struct gt_host *host)
 	t->waiting = false;
 	if (host->state == GT_HOST_READY)
 		return true;
-	if (host->state == GT_HOST_FAILED || host->deaths >= GT_MAX_HOST_DEATHS) {
+	if (host->deaths >= GT_MAX_HOST_DEATHS) {
 		char *text = gt_format("the %s host cannot be used: %s", gt_host_name(host->kind),
 		                       host->failure ? host->failure : "it died again and again");
 		fail_stage(t, "host", text);
 		free(text);
 		return false;
 	}
-	if (host->state == GT_HOST_IDLE &&
+	if ((host->state == GT_HOST_IDLE || host->state == GT_HOST_FAILED) &&
 	    gt_host_start(host, &t->runner->loop, t->runner->config->tools, &err)) {
 		fail_stage(t, "host", err.text);
 		return false;
@@ -361,6 +381,13 @@ static void start_stage(struct gt_test *t)
 	free(request);
 }
 
+static void emit_start(const struct gt_test *t)
+{
+	gt_runner_emit(t->runner, json_pack("{s:s,s:s,s:s,s:i}", "event", "stage-start", "test",
+	                                    t->test->id, "stage", gt_stage(t->stage)->name,
+	                                    "attempt", t->attempt));
+}
+
 static void next_stage(struct gt_test *t)
 {
 	struct gt_runner *r = t->runner;
@@ -373,9 +400,7 @@ static void next_stage(struct gt_test *t)
 	} else if (r->stopping) {
 		leave(t);
 	} else {
-		gt_runner_emit(r, json_pack("{s:s,s:s,s:s,s:i}", "event", "stage-start", "test",
-		                            t->test->id, "stage", gt_stage(t->stage)->name, "attempt",
-		                            t->attempt));
+		emit_start(t);
 		if (r->fatal)
 			leave(t);
 		else
@@ -385,9 +410,11 @@ static void next_stage(struct gt_test *t)
 
 void gt_test_host_changed(struct gt_test *t, const struct gt_host *host)
 {
-	if (!t->waiting)
+	if (!t->waiting || place_stage(t).host != host->kind)
 		return;
-	if (place_stage(t).host == host->kind)
+	if (t->runner->stopping)
+		leave(t);
+	else
 		start_stage(t);
 }
 
@@ -417,6 +444,14 @@ static json_t *known_files(const json_t *records)
 	return known;
 }
 
+// What an earlier run left cannot be read: the first stage fails with that.
+static void begin_refused(struct gt_test *t, const char *message)
+{
+	t->stage = gt_plan_next(&t->runner->config->plan, t->stage);
+	emit_start(t);
+	fail_stage(t, "error", message);
+}
+
 void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 {
 	const struct gt_plan *plan = &r->config->plan;
@@ -425,9 +460,12 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 	                      .test_json = gt_case_to_json(test), .made = json_object(),
 	                      .folder = gt_rundir_test_path(r->rundir, test)};
 	r->slots[slot] = t;
+	struct gt_err err = {0};
 	gt_code rc = gt_rundir_test(r->rundir, test, r->options, plan->stages[GT_SETUP],
-	                            plan->options->load_inputs, &t->records, r->err);
-	if (rc) {
+	                            plan->options->load_inputs, &t->records, &err);
+	if (rc && rc != GT_BAD_DATA) {
+		if (!r->fatal)
+			*r->err = err;
 		gt_runner_fail(r, rc);
 		leave(t);
 		return;
@@ -437,5 +475,8 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 	gt_json_set(t->records, "test", gt_json_text(test->id));
 	if (!json_is_object(json_object_get(t->records, "stages")) || plan->stages[GT_SETUP])
 		gt_json_set(t->records, "stages", json_object());
-	next_stage(t);
+	if (rc)
+		begin_refused(t, err.text);
+	else
+		next_stage(t);
 }

@@ -130,7 +130,7 @@ static inline void misbehave(const char *what)
 		raise(atoi(what + 6));
 	else if (strncmp(what, "exit ", 5) == 0)
 		_exit(atoi(what + 5));
-	else if (strcmp(what, "abort") == 0)
+	else if (strncmp(what, "abort", 5) == 0)
 		abort();
 	else if (strcmp(what, "segfault") == 0)
 		*nowhere = 1;
@@ -147,9 +147,11 @@ static inline void misbehave(const char *what)
 	else if (strcmp(what, "many") == 0)
 		for (int i = 0; i < 40; i++)
 			fork_daemon();
-	else if (strcmp(what, "busy") == 0)
+	else if (strncmp(what, "busy", 4) == 0)
 		for (;;)
 			;
+	else if (strncmp(what, "nap", 3) == 0)
+		usleep(1200000);
 	else if (strcmp(what, "stop") == 0)
 		raise(SIGSTOP);
 	else if (strcmp(what, "deaf") == 0)
