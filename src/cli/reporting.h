@@ -17,7 +17,7 @@
 GT_MUST_USE gt_code gt_reporting_check_file(const char *flag, const char *path,
                                             struct gt_err *err);
 
-// The same for what --report and --report-file ask for.
+// The same for what --report and --report-file ask for; and the value of --color.
 GT_MUST_USE gt_code gt_reporting_check(const struct gt_args *args, struct gt_err *err);
 
 // Write results.json and what the flags ask for, print the summary to stdout. Returns the exit code

@@ -139,12 +139,16 @@ class Stages(support.TestCase):
                     path = os.path.join(self.copy_of_full("stale"), file)
                     if change == "gone":
                         os.unlink(path)
-                    else:
+                    elif file.endswith(".bin"):
                         with open(path, "r+b") as f:
-                            f.write(b"Z" if file.endswith("bin") else b" ")
+                            f.write(b"Z")
+                    else:  # still as good as before, but another file
+                        with open(path, "ab") as f:
+                            f.write(b"\x9a\x06\x00" if file.endswith(".onnx") else b"\n")
                     _, run = self.some("stale", "--stages", stages, code=1)
                     status = "results-summary" if stages == "comparison" else stages
-                    self.ends(run, "t", status, says=file)
+                    self.ends(run, "t", status,
+                              says=[file] if change == "gone" else [file, "changed"])
 
     def test_nothing_to_start_from(self):
         _, run = self.some("nothing", "--stages", "compiled_inference", code=1)
@@ -244,8 +248,10 @@ class ByHand(support.TestCase):
             f.write(unary("Neg").SerializeToString())
         ran = self.gauntlet("stage", "import_model", "hand/edited")
         self.assertEqual(ran.code, 0, ran)
-        _, run = self.run_tests("hand", *flags, "--stages", "compilation", "compiled_inference",
-                                "comparison", code=1)
+        ran = self.gauntlet("stage", "compilation", "hand/edited")
+        self.assertEqual(ran.code, 0, ran)
+        _, run = self.run_tests("hand", *flags, "--stages", "compiled_inference", "comparison",
+                                code=1)
         self.assertEqual(run["edited"]["status"], "Numerics", run["edited"]["message"])
         self.assertIn("torch.operator \"onnx.Neg\"", run.text("edited", "model.torch_onnx.mlir"))
 
