@@ -8,17 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool has_input(const char *folder, size_t i)
+{
+	char *path = gt_format("%s/input_%zu.pb", folder, i);
+	bool there = gt_is_file(path);
+	free(path);
+	return there;
+}
+
 // The inputs of one stored data set: input_0.pb, input_1.pb, ... bound by position.
 static gt_code read_stored(const struct gt_onnx_model *model, const char *folder,
                            struct gt_values *inputs, struct gt_err *err)
 {
-	for (size_t i = 0; i < model->input_count; i++) {
+	size_t count = 0; // trailing inputs with defaults may be left out
+	for (size_t i = 0; i <= model->input_count; i++)
+		if (has_input(folder, i))
+			count = i + 1;
+	if (count > model->input_count)
+		return gt_fail(err, GT_BAD_DATA, "the data set has more inputs than the model's %zu",
+		               model->input_count);
+	for (size_t i = 0; i < count; i++) {
 		const struct gt_onnx_port *port = &model->inputs[i];
 		char *path = gt_format("%s/input_%zu.pb", folder, i);
-		if (!gt_is_file(path)) {
-			free(path);
-			break; // trailing inputs with defaults may be left out
-		}
 		struct gt_value *value = gt_values_add(inputs, port->name);
 		gt_code rc = gt_onnx_read_value(path, port->kind, value, err);
 		free(path);
@@ -27,13 +38,7 @@ static gt_code read_stored(const struct gt_onnx_model *model, const char *folder
 		free(value->name); // the graph's name counts, not the one stored with the data
 		value->name = gt_strdup(port->name);
 	}
-	char *beyond = gt_format("%s/input_%zu.pb", folder, model->input_count);
-	gt_code rc = GT_OK;
-	if (gt_is_file(beyond))
-		rc = gt_fail(err, GT_BAD_DATA, "the data set has more inputs than the model's %zu",
-		             model->input_count);
-	free(beyond);
-	return rc;
+	return GT_OK;
 }
 
 // Size of a dimension that the model leaves open: --dim by its name, or by "input[axis]".

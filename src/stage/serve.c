@@ -48,6 +48,26 @@ static gt_code describe_files(const struct gt_stage_context *c, json_t *files, s
 	return rc;
 }
 
+// Is the engine of this host one that can do the stage?
+static bool can_serve(const struct gt_server *server, const struct gt_case *test,
+                      const struct gt_options *o, enum gt_stage_id id)
+{
+	bool compiler = server->engine && server->engine->compiler;
+	bool runner = server->engine && server->engine->runner;
+	switch (id) {
+	case GT_PREPROCESSING:
+		return compiler || !o->torch_to_linalg;
+	case GT_COMPILATION:
+		return compiler;
+	case GT_NATIVE_INFERENCE:
+		return runner || gt_case_uses_stored_gold(test, o->stored_reference, o->ort_reference);
+	case GT_COMPILED_INFERENCE:
+		return runner;
+	default:
+		return id < GT_STAGE_COUNT && gt_stage_code(id);
+	}
+}
+
 static gt_code run_stage(const struct gt_server *server, const json_t *request, json_t *files,
                          json_t *detail, struct gt_err *err)
 {
@@ -65,11 +85,11 @@ static gt_code run_stage(const struct gt_server *server, const json_t *request, 
 		rc = check_records(folder, json_object_get(request, "records"), err);
 	if (!rc) {
 		enum gt_stage_id id = gt_stage_parse(name);
-		gt_stage_function *code = id < GT_STAGE_COUNT ? gt_stage_code(id) : NULL;
+		bool served = can_serve(server, &test, &options, id);
 		struct gt_stage_context context = {.test = &test, .options = &options, .folder = folder,
 		                                   .engine = server->engine, .detail = detail};
-		rc = code ? code(&context, err)
-		          : gt_fail(err, GT_INTERNAL, "stage '%s' is not served by this host", name);
+		rc = served ? gt_stage_code(id)(&context, err)
+		            : gt_fail(err, GT_INTERNAL, "stage '%s' is not served by this host", name);
 		if (!rc)
 			rc = describe_files(&context, files, err);
 		gt_names_free(&context.written);
@@ -84,6 +104,8 @@ static gt_code check_flags(const struct gt_server *server, const json_t *request
 {
 	struct gt_options options = {0};
 	struct gt_names flags = {0};
+	if (!server->engine || !server->engine->compiler)
+		return gt_fail(err, GT_INTERNAL, "action 'check_flags' is not served by this host");
 	gt_code rc = gt_options_from_json(json_object_get(request, "options"), &options, err);
 	if (!rc) {
 		gt_options_compile_flags(&options, &flags);
