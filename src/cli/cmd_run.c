@@ -91,6 +91,8 @@ static gt_code refuse_flags(const char *text, struct gt_err *err)
 	const char *advice = strstr(text, "  Try: ");
 	if (advice && (size_t)(advice - text) < n)
 		n = (size_t)(advice - text);
+	while (n && (text[n - 1] == '.' || text[n - 1] == ' '))
+		n--;
 	return gt_fail(err, GT_BAD_USAGE, "flag '--iree-compile-args': the compiler says: %.*s",
 	               (int)n, text);
 }

@@ -250,6 +250,21 @@ class Models(support.TestCase):
             self.assertEqual(self.run_.json(name, "test.json")["format"], 1)
 
 
+class Light(support.TestCase):
+    def test_inputs_and_golden_outputs(self):
+        """ONNX's own runner feeds these models arange(n) / n; what must come out is stored."""
+        _, run = self.run_tests("run", "--suite", "onnx-light", "light_squeezenet", "--stages",
+                                "setup", "construct_inputs", "native_inference", code=0)
+        (value,) = run.json("light_squeezenet", "input.json")["values"]
+        self.assertEqual((value["type"], value["dims"]), ("float", [1, 3, 224, 224]))
+        with open(run.file("light_squeezenet", value["file"]), "rb") as f:
+            data = np.frombuffer(f.read(), np.float32)
+        count = 3 * 224 * 224
+        np.testing.assert_allclose(data, np.arange(count) / count, rtol=1e-6)
+        stage = run.json("light_squeezenet", "stages.json")["stages"]["native_inference"]
+        self.assertEqual(stage["detail"]["source"], "stored")
+
+
 class Generated(support.TestCase):
     def test_same_bytes_everywhere(self):
         """Inputs depend on seed, test and input name alone: not on machine, folder or time."""

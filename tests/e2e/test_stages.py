@@ -93,7 +93,7 @@ class Stages(support.TestCase):
 
     def test_compiler_flags(self):
         """Also those that only the compiler's global command line knows."""
-        _, run = self.some("flags", "-a", "iree-opt-level=O2", "mlir-print-ir-after-all",
+        _, run = self.some("flags", "-m", "onnx-iree", "-a", "iree-opt-level=O2", "mlir-print-ir-after-all",
                            "mlir-disable-threading", "iree-codegen-linalg-max-constant-fold-elements=1",
                            "iree-global-opt-propagate-transposes=true", "--", code=0)
         stage = run.json("t", "stages.json")["stages"]["compilation"]

@@ -166,6 +166,7 @@ class Refusals(support.TestCase):
             error = self.run_refused(f"-a={flag}", "--", "test_abs",
                                      says=["'--iree-compile-args'", "no-such-flag"])
             self.assertNotIn("gauntlet --help", error)
+            self.assertRegex(error, r"[^.\s]\n\Z")
         self.run_refused("-a", "iree-opt-level=O9", "--", "test_abs", says="O9")
         self.run_refused("-a", "--iree-opt-level=O2", "--", "test_abs",
                          says="write '--iree-compile-args=--iree-opt-level=O2'")
