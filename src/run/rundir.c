@@ -8,7 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+// With less than this left on the disk a failure is not believed.
+#define MIN_ROOM 65536
 
 // A folder with other people's files is not ours to empty.
 static gt_code check_ours(const char *path, struct gt_err *err)
@@ -142,6 +146,22 @@ gt_code gt_rundir_scratch(const struct gt_rundir *r, const char *name, int *fd, 
 	}
 	free(path);
 	return rc;
+}
+
+gt_code gt_rundir_check_room(const struct gt_rundir *r, struct gt_err *err)
+{
+	struct statvfs fs;
+	if (statvfs(r->path, &fs) != 0)
+		return gt_fail_errno(err, "cannot look at the disk of '%s'", r->path);
+	bool root = geteuid() == 0; // may use what is reserved
+	uint64_t bytes = (uint64_t)(root ? fs.f_bfree : fs.f_bavail) * fs.f_frsize;
+	uint64_t files = root ? fs.f_ffree : fs.f_favail;
+	// Some file systems count no files, and some count nothing.
+	if (fs.f_blocks && (bytes < MIN_ROOM || (fs.f_files && files == 0)))
+		return gt_fail(err, GT_IO,
+		               "the disk of '%s' is full: make room, or name another run directory with -r",
+		               r->path);
+	return GT_OK;
 }
 
 char *gt_rundir_test_path(const struct gt_rundir *r, const struct gt_case *test)

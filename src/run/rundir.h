@@ -32,6 +32,10 @@ GT_MUST_USE gt_code gt_rundir_test(const struct gt_rundir *rundir, const struct 
                                    const json_t *options, bool fresh, bool keep_inputs,
                                    json_t **records, struct gt_err *err);
 
+// GT_IO, and a sentence, if there is no room left on the disk of the run directory: what fails then
+// may fail for that alone.
+GT_MUST_USE gt_code gt_rundir_check_room(const struct gt_rundir *rundir, struct gt_err *err);
+
 // Allocated path of a test's folder.
 char *gt_rundir_test_path(const struct gt_rundir *rundir, const struct gt_case *test);
 

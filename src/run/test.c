@@ -239,7 +239,9 @@ static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *out
 		remove_log(t);
 	} else {
 		quote_output(e, output);
-		rc = write_log(t, e, output, r->err);
+		rc = gt_rundir_check_room(r->rundir, r->err);
+		if (!rc)
+			rc = write_log(t, e, output, r->err);
 	}
 	if (rc) {
 		gt_runner_fail(r, rc);

@@ -1,0 +1,359 @@
+"""Whole runs of the program on ONNX's own node tests while somebody kills, stops or starves it.
+
+GAUNTLET_BINARY names the program. What must hold: verdicts are of the tests, never of the accident;
+no process is left; the run directory can be read and used again at once.
+"""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BINARY = os.environ.get("GAUNTLET_BINARY", "build/gauntlet")
+TESTS = ["test_abs", "test_add", "test_exp", "test_neg", "test_ceil", "test_sqrt"]
+QUICK = ["--suite", "onnx-node", "--stages", "setup", "construct_inputs"]
+PATIENCE = 60  # seconds for a whole run; none takes a third of it
+
+
+def stat(pid):
+    """(name, state, parent, session) of a process; None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+            text = f.read()
+    except OSError:
+        return None
+    fields = text[text.rindex(")") + 2:].split()
+    return text[text.index("(") + 1:text.rindex(")")], fields[0], int(fields[1]), int(fields[3])
+
+
+def processes():
+    """pid -> stat of all that live."""
+    found = {int(name): stat(name) for name in os.listdir("/proc") if name.isdigit()}
+    return {pid: s for pid, s in found.items() if s and s[1] not in "ZX"}
+
+
+def words(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+class Faults(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="gauntlet-faults-")
+        self.run_folder = os.path.join(self.folder, "run")
+        self.started = []
+        self.sessions = set()
+        self.addCleanup(self.clean)
+
+    def clean(self):
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+            process.stderr.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # --- what the tests are written with
+
+    def start(self, *arguments, folder=None, **environment):
+        """Start a run in a process group of its own, as a shell does."""
+        env = {k: v for k, v in os.environ.items() if k != "GAUNTLET_ISOLATION"}
+        env.update(environment)
+        command = [BINARY, "run", "-r", folder or self.run_folder, "--expect", "none",
+                   "--reference", "ort", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
+                                   text=True, cwd=self.folder, process_group=0)
+        self.started.append(process)
+        return process
+
+    def finish(self, process):
+        out, err = process.communicate(timeout=PATIENCE)
+        return process.returncode, out, err
+
+    def hosts(self, process):
+        """Pids of the hosts by kind. Each leads a session, which is noted to find what is left."""
+        kinds = {}
+        for pid, s in processes().items():
+            line = words(pid)
+            if s[2] != process.pid or "host" not in line or s[3] != pid:
+                continue
+            self.sessions.add(pid)
+            kinds["frontend" if "-I" in line else line[line.index("host") + 1]] = pid
+        return kinds
+
+    def wait_for(self, what, process, limit=30):
+        until = time.monotonic() + limit
+        while time.monotonic() < until:
+            value = what()
+            if value:
+                return value
+            if process.poll() is not None:
+                self.fail(f"the run has ended: {process.communicate()}")
+            time.sleep(0.01)
+        self.fail("waited in vain")
+
+    def wait_for_hosts(self, process):
+        return self.wait_for(lambda: (lambda k: k if len(k) == 5 else None)(self.hosts(process)),
+                             process)
+
+    def events(self):
+        """What the journal holds by now; a torn last line is left out."""
+        try:
+            with open(os.path.join(self.run_folder, "events.jsonl"), encoding="utf-8") as f:
+                return [json.loads(line) for line in f if line.endswith("\n")]
+        except FileNotFoundError:
+            return []
+
+    def wait_for_stage(self, process, stage, kind="stage-start", count=1):
+        def seen():
+            return sum(e["event"] == kind and e.get("stage") == stage
+                       for e in self.events()) >= count
+        self.wait_for(seen, process)
+
+    def wait_for_child(self, process, kind):
+        """(supervisor, child) of a job of that host."""
+        def look():
+            host = self.hosts(process).get(kind)
+            alive = processes()
+            for supervisor in [pid for pid, s in alive.items() if s[2] == host]:
+                for child in [pid for pid, s in alive.items() if s[2] == supervisor]:
+                    return supervisor, child
+            return None
+        return self.wait_for(look, process)
+
+    def assert_nobody_left(self, limit=1.0):
+        until = time.monotonic() + limit
+        while True:
+            left = {pid: s for pid, s in processes().items() if s[3] in self.sessions}
+            if not left:
+                return
+            if time.monotonic() > until:
+                self.fail(f"processes are left: {left}")
+            time.sleep(0.01)
+
+    def results(self):
+        with open(os.path.join(self.run_folder, "results.json"), encoding="utf-8") as f:
+            return json.load(f)
+
+    def statuses(self):
+        return {t["test"]: t["status"] for t in self.results()["tests"]}
+
+    def assert_all_pass(self, process, tests):
+        code, out, err = self.finish(process)
+        self.assertEqual(self.statuses(), {t: "PASS" for t in tests}, out + err)
+        self.assertEqual((code, err), (0, ""))
+        self.assert_nobody_left()
+
+    # --- kills
+
+    def test_hosts_killed(self):
+        process = self.start("-j", "2", *TESTS)
+        hosts = self.wait_for_hosts(process)
+        self.wait_for_stage(process, "compilation")
+        for kind in ["compiler", "plain", "frontend"]:
+            os.kill(hosts[kind], signal.SIGKILL)
+        self.wait_for_stage(process, "compilation", "stage-end", 3)
+        for kind in ["runtime", "reference"]:
+            os.kill(hosts[kind], signal.SIGKILL)
+        self.assert_all_pass(process, TESTS)
+        tried = [e for e in self.events() if e["event"] == "stage-end" and not e["ok"]]
+        self.assertTrue(tried)
+        self.assertEqual({e["why"] for e in tried}, {"host"})
+
+    def test_supervisor_killed(self):
+        process = self.start("-j", "1", *TESTS[:2])
+        supervisor, _ = self.wait_for_child(process, "compiler")
+        os.kill(supervisor, signal.SIGKILL)
+        self.assert_all_pass(process, TESTS[:2])
+        self.assertEqual([e["why"] for e in self.events()
+                          if e["event"] == "stage-end" and not e["ok"]], ["host"])
+
+    def test_child_killed(self):
+        process = self.start("-j", "1", *TESTS[:2])
+        _, child = self.wait_for_child(process, "compiler")
+        os.kill(child, signal.SIGKILL)
+        self.assert_all_pass(process, TESTS[:2])
+        self.assertEqual([e["why"] for e in self.events()
+                          if e["event"] == "stage-end" and not e["ok"]], ["killed"])
+
+    def test_child_crashes(self):
+        """A crash is the compiler's own, and is not tried again."""
+        process = self.start("-j", "1", "test_abs")
+        _, child = self.wait_for_child(process, "compiler")
+        os.kill(child, signal.SIGSEGV)
+        code, _, err = self.finish(process)
+        self.assertEqual((code, err), (1, ""))
+        test = self.results()["tests"][0]
+        self.assertEqual((test["status"], test["why"]), ("compilation", "crash:SIGSEGV"))
+        with open(os.path.join(self.run_folder, "test_abs", "compilation.log"),
+                  encoding="utf-8") as f:
+            self.assertIn("gauntlet stage compilation", f.read())
+        self.assert_nobody_left()
+
+    def test_runner_killed(self):
+        process = self.start("-j", "2", *TESTS)
+        self.wait_for_hosts(process)
+        self.wait_for_stage(process, "compilation", "stage-end")
+        process.kill()
+        process.wait()
+        self.assert_nobody_left()
+        report = subprocess.run([BINARY, "report", self.run_folder], capture_output=True, text=True,
+                                check=False, timeout=PATIENCE)
+        self.assertEqual(report.returncode, 6, report.stderr)  # incomplete
+        self.assert_all_pass(self.start("-j", "2", *TESTS[:2]), TESTS[:2])
+
+    # --- signals
+
+    def interrupted(self, process, number):
+        code, _, err = self.finish(process)
+        self.assertEqual((code, err), (-number, ""))
+        self.assert_nobody_left()
+        self.assertFalse(self.results()["complete"])
+        self.assertEqual(self.events()[-1]["event"], "run-end")
+        self.assertEqual(self.events()[-1]["reason"], "interrupted")
+        self.assertFalse(os.path.exists(os.path.join(self.run_folder, "tmp")))
+        for test in self.results()["tests"]:  # nobody is blamed
+            self.assertIn(test["status"], ("PASS", "", None), test)
+
+    def test_interrupted_once(self):
+        process = self.start("-j", "2", *TESTS)
+        self.wait_for_hosts(process)
+        self.wait_for_stage(process, "compilation")
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal sends it
+        self.interrupted(process, signal.SIGINT)
+
+    def test_interrupted_twice(self):
+        process = self.start("-j", "2", *TESTS)
+        self.wait_for_hosts(process)
+        self.wait_for_child(process, "compiler")
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        self.interrupted(process, signal.SIGTERM)
+        self.assertLess(time.monotonic() - began, 5)
+
+    def test_interrupted_while_hosts_start(self):
+        for delay in (0.0, 0.01, 0.05, 0.2):
+            process = self.start("-j", "2", "test_abs")
+            self.wait_for(lambda: self.hosts(process), process)  # pylint: disable=W0640
+            time.sleep(delay)
+            os.killpg(process.pid, signal.SIGINT)
+            code, _, err = self.finish(process)
+            self.assertEqual((code, err), (-signal.SIGINT, ""))
+            self.assert_nobody_left()
+            shutil.rmtree(self.run_folder)
+
+    def test_stopped_for_a_while(self):
+        """Ctrl-Z: what ended in time while the runner slept has ended in time."""
+        process = self.start("-j", "4", "--timeout", "2", *QUICK, "-t", "test_[a-c].*")
+        self.wait_for_stage(process, "setup", "stage-end", 5)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        process.send_signal(signal.SIGCONT)
+        _, _, err = self.finish(process)
+        self.assertEqual(err, "")
+        self.assertNotIn("timeout", {t["why"] for t in self.results()["tests"]})
+        self.assertTrue(self.results()["complete"])
+
+    # --- the directory
+
+    def test_second_runner(self):
+        process = self.start("-j", "2", *TESTS)
+        self.wait_for_stage(process, "setup")
+        second = self.start("test_abs")
+        code, out, err = self.finish(second)
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("another gauntlet is running in", err)
+        self.assertEqual(err.count("\n"), 1)
+        self.assert_all_pass(process, TESTS)
+
+    def test_full_disk(self):
+        small = os.path.join(self.folder, "small")
+        os.mkdir(small)
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", small],
+                               capture_output=True, text=True, check=False)
+        if mount.returncode:
+            self.skipTest(f"may not mount a small file system: {mount.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "-l", small], check=True)
+        self.run_folder = os.path.join(small, "run")
+        process = self.start("-j", "2", *QUICK)
+        code, _, err = self.finish(process)
+        self.assertEqual(code, 3, err)
+        self.assertRegex(err, "No space left on device|is full: make room")
+        self.assertEqual(err.count("gauntlet: "), err.count("\n"), err)
+        # The journal is whole up to the last line that found room, and nobody is blamed.
+        report = subprocess.run([BINARY, "report", self.run_folder], capture_output=True, text=True,
+                                check=False, cwd=self.folder, timeout=PATIENCE)
+        self.assertNotIn("damaged", report.stderr)
+        ended = [e for e in self.events() if e["event"] == "test-end"]
+        self.assertTrue(ended)
+        for event in ended:
+            self.assertNotIn("No space left", event["message"], event["test"])
+        self.assert_nobody_left()
+
+    # --- weaker isolation, many jobs
+
+    def test_weaker_isolation(self):
+        for kind in ("user", "none"):
+            with self.subTest(kind):
+                process = self.start("-j", "2", *TESTS[:2], GAUNTLET_ISOLATION=kind)
+                self.wait_for_hosts(process)
+                self.assert_all_pass(process, TESTS[:2])
+                process = self.start("-j", "2", *TESTS, GAUNTLET_ISOLATION=kind)
+                self.wait_for_hosts(process)
+                self.wait_for_child(process, "compiler")
+                process.kill()
+                process.wait()
+                self.assert_nobody_left()
+
+    def test_nothing_grows(self):
+        """Thousands of jobs: neither the runner nor the host gains memory or descriptors."""
+        process = self.start("-j", "8", "--no-artifacts", *QUICK)
+        self.wait_for_stage(process, "construct_inputs", "stage-end", 100)
+        host = self.hosts(process)["plain"]
+
+        def measure():
+            sizes = []
+            for pid in (process.pid, host):
+                with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+                    pages = int(f.read().split()[1])
+                sizes.append((pages * resource.getpagesize() >> 10,
+                              len(os.listdir(f"/proc/{pid}/fd"))))
+            return sizes
+
+        samples = []
+        while process.poll() is None:
+            try:
+                samples.append(measure())
+            except OSError:
+                break
+            time.sleep(0.05)
+        _, _, err = self.finish(process)
+        self.assertEqual(err, "")
+        self.assertTrue(self.results()["complete"])
+        jobs = sum(e["event"] == "stage-end" for e in self.events())
+        self.assertGreater(jobs, 2000)
+        third = len(samples) // 3
+        for i, name in enumerate(["runner", "host"]):
+            early, late = samples[:third], samples[-third:]
+            fds = [min(s[i][1] for s in part) for part in (early, late)]
+            self.assertLessEqual(fds[1], fds[0] + 16, f"descriptors of the {name}")
+            memory = [max(s[i][0] for s in part) for part in (early, late)]
+            # The runner keeps every result: some KiB per test. The host keeps nothing.
+            allowed = 16 * len(self.results()["tests"]) if i == 0 else 1024
+            self.assertLess(memory[1] - memory[0], allowed, f"KiB of the {name}")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, argv=sys.argv)
