@@ -86,7 +86,7 @@ gt_code gt_file_write(const char *path, const void *bytes, size_t length, struct
 {
 	struct stat st; // a rename would put a file in the place of /dev/full or of a pipe
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-		return gt_fail(err, GT_BAD_USAGE, "'%s' is not a regular file and is not written over",
+		return gt_fail(err, GT_IO, "'%s' is not a regular file and is not written over",
 		               path);
 	char *temporary = temporary_name(path);
 	gt_code rc = GT_OK;

@@ -127,7 +127,13 @@ static void test_write(void **state)
 	put("a", "two");
 	assert_holds("a", "two");
 	assert_int_equal(mkdir("d", 0755), 0);
-	assert_said(gt_file_write("d", "x", 1, &err), GT_BAD_USAGE, "'d'");
+	assert_said(gt_file_write("d", "x", 1, &err), GT_IO, "'d'");
+	assert_int_equal(mkfifo("a_pipe", 0600), 0);
+	assert_said(gt_file_write("a_pipe", "x", 1, &err), GT_IO, "not a regular file");
+	struct stat st;
+	assert_int_equal(lstat("a_pipe", &st), 0);
+	assert_true(S_ISFIFO(st.st_mode)); // it was not replaced
+	assert_int_equal(unlink("a_pipe"), 0);
 	assert_said(gt_file_write("no/such", "x", 1, &err), GT_NOT_FOUND, "cannot create 'no/such'");
 	assert_said(gt_file_write("a/b", "x", 1, &err), GT_IO, "cannot create 'a/b'");
 	assert_int_equal(gt_list_folder(".", &names, &err), GT_OK);
