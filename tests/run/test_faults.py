@@ -46,6 +46,18 @@ def words(pid):
         return []
 
 
+def pids_in_namespaces(pid):
+    """The pids of a process, from our namespace down to its own."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
+            for line in f:
+                if line.startswith("NSpid:"):
+                    return [int(number) for number in line.split()[1:]]
+    except OSError:
+        pass
+    return []
+
+
 class Faults(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="gauntlet-faults-")
@@ -124,10 +136,13 @@ class Faults(unittest.TestCase):
         """(supervisor, child) of a job of that host."""
         def look():
             host = self.hosts(process).get(kind)
-            alive = processes()
-            for supervisor in [pid for pid, s in alive.items() if s[2] == host]:
-                for child in [pid for pid, s in alive.items() if s[2] == supervisor]:
-                    return supervisor, child
+            for child, s in processes().items():
+                # A child is the second process of its namespace, or simply below a supervisor.
+                numbers = pids_in_namespaces(child)
+                parent = stat(s[2])
+                if s[3] == host and parent and parent[2] and numbers[1:] in ([2], []) and (
+                        numbers[1:] or parent[2] == host):
+                    return s[2], child
             return None
         return self.wait_for(look, process)
 

@@ -236,22 +236,9 @@ static void test_host_dies_with_jobs(void **state)
 	forget(&o[0]);
 }
 
-// Processes of the tree, but for the host: a supervisor is the parent of a child.
 static void kill_some(bool supervisors)
 {
-	pid_t pids[16];
-	size_t n = marked(pids, GT_COUNTOF(pids));
-	for (size_t i = 0; i < n; i++) {
-		char path[64], line[256] = "";
-		snprintf(path, sizeof path, "/proc/%d/stat", (int)pids[i]);
-		FILE *f = fopen(path, "r");
-		assert_non_null(f);
-		assert_non_null(fgets(line, sizeof line, f));
-		fclose(f);
-		pid_t parent = (pid_t)atol(strrchr(line, ')') + 4);
-		if (pids[i] != host.process.pid && (parent == host.process.pid) == supervisors)
-			kill(pids[i], SIGKILL);
-	}
+	kill_below_host(host.process.pid, supervisors);
 }
 
 static void test_killed_from_outside(void **state)
@@ -538,16 +525,6 @@ static int be_host(const char *kind)
 		pthread_create(&thread, NULL, sleep_for_ever, NULL);
 	say("{\"name\":\"test\"}");
 	return gt_host_serve(3, &ops);
-}
-
-static size_t own_descriptors(void)
-{
-	char *text = list_descriptors();
-	size_t n = 0;
-	for (char *p = text; *p; p++)
-		n += *p == ' ';
-	free(text);
-	return n;
 }
 
 static size_t descriptors_before;

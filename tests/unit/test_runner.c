@@ -136,52 +136,24 @@ static pid_t pid_of_host(enum gt_host_kind kind)
 	pid_t pids[64], found = 0;
 	size_t n = marked(pids, GT_COUNTOF(pids));
 	for (size_t i = 0; i < n && i < GT_COUNTOF(pids); i++) {
-		char path[64], words[1024] = "", stat[512] = "";
+		char path[64], words[1024] = "";
 		snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pids[i]);
 		FILE *f = fopen(path, "r");
 		size_t got = f ? fread(words, 1, sizeof words - 1, f) : 0;
 		if (f)
 			fclose(f);
-		snprintf(path, sizeof path, "/proc/%d/stat", (int)pids[i]);
-		f = fopen(path, "r");
-		if (f && !fgets(stat, sizeof stat, f))
-			stat[0] = '\0';
-		if (f)
-			fclose(f);
-		char *after = strrchr(stat, ')');
 		const char *second = words + strlen(words) + 1;
 		const char *third = second + strlen(second) + 1;
 		const char *name = strcmp(second, "-I") == 0 ? "frontend" : third;
-		if (got && after && atol(after + 4) == getpid() && strcmp(name, gt_host_name(kind)) == 0)
+		if (got && parent_of(pids[i]) == getpid() && strcmp(name, gt_host_name(kind)) == 0)
 			found = pids[i];
 	}
 	return found;
 }
 
-// Processes below a host: supervisors, or what they watch.
 static void kill_below(enum gt_host_kind kind, bool supervisors)
 {
-	pid_t pids[64], host = pid_of_host(kind);
-	size_t n = marked(pids, GT_COUNTOF(pids));
-	pid_t parents[64];
-	for (size_t i = 0; i < n && i < GT_COUNTOF(pids); i++) {
-		char path[64], stat[512] = "";
-		snprintf(path, sizeof path, "/proc/%d/stat", (int)pids[i]);
-		FILE *f = fopen(path, "r");
-		if (f && !fgets(stat, sizeof stat, f))
-			stat[0] = '\0';
-		if (f)
-			fclose(f);
-		char *after = strrchr(stat, ')');
-		parents[i] = after ? (pid_t)atol(after + 4) : 0;
-	}
-	for (size_t i = 0; i < n && i < GT_COUNTOF(pids); i++) {
-		bool supervisor = parents[i] == host, child = false;
-		for (size_t k = 0; k < n && k < GT_COUNTOF(pids); k++)
-			child = child || (parents[k] == host && parents[i] == pids[k]);
-		if (supervisors ? supervisor : child)
-			kill(pids[i], SIGKILL);
-	}
+	kill_below_host(pid_of_host(kind), supervisors);
 }
 
 static void observe(void *user, const struct gt_result *r, const json_t *event)
@@ -725,16 +697,6 @@ static void test_disk_full_for_a_stage(void **state)
 }
 
 // --- the rest
-
-static size_t own_descriptors(void)
-{
-	char *text = list_descriptors();
-	size_t n = 0;
-	for (char *p = text; *p; p++)
-		n += *p == ' ';
-	free(text);
-	return n;
-}
 
 static size_t descriptors_before;
 

@@ -64,6 +64,41 @@ static inline size_t marked(pid_t *pids, size_t max)
 	return n;
 }
 
+static inline pid_t parent_of(pid_t pid)
+{
+	char path[64], stat[512] = "";
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	FILE *f = fopen(path, "r");
+	if (f && !fgets(stat, sizeof stat, f))
+		stat[0] = '\0';
+	if (f)
+		fclose(f);
+	char *end = strrchr(stat, ')');
+	return end ? (pid_t)atol(end + 4) : 0;
+}
+
+// Kill what a host has forked: its own children, or the last of each line below them, which is the
+// child of a job that has forked nothing (a go-between may stand in the middle).
+static inline void kill_below_host(pid_t host, bool supervisors)
+{
+	pid_t pids[64], parents[64];
+	size_t n = marked(pids, 64);
+	n = n < 64 ? n : 64;
+	for (size_t i = 0; i < n; i++)
+		parents[i] = parent_of(pids[i]);
+	for (size_t i = 0; i < n; i++) {
+		bool first = parents[i] == host, last = pids[i] != host && !first;
+		for (size_t k = 0; k < n; k++)
+			last = last && parents[k] != pids[i];
+		// The last of a line that begins at another host is not meant.
+		pid_t top = parents[i];
+		for (int depth = 0; last && top != host && depth < 4; depth++)
+			top = parent_of(top);
+		if (host && (supervisors ? first : last && top == host))
+			kill(pids[i], SIGKILL);
+	}
+}
+
 // Wait until that many are left; false if it takes longer than `seconds`.
 static inline bool marked_become(size_t wanted, double seconds)
 {
@@ -111,6 +146,16 @@ static inline char *list_descriptors(void)
 			gt_buf_printf(&text, "%d ", fd);
 	}
 	return gt_buf_take(&text);
+}
+
+static inline size_t own_descriptors(void)
+{
+	char *text = list_descriptors();
+	size_t n = 0;
+	for (char *p = text; *p; p++)
+		n += *p == ' ';
+	free(text);
+	return n;
 }
 
 static inline void flood(size_t bytes)
