@@ -65,11 +65,15 @@ gt_code gt_ask(enum gt_host_kind kind, const struct gt_toolchain *tools, const j
 	q.host = (struct gt_host){.kind = kind, .changed = on_changed, .user = &q, .control = -1,
 	                          .log = -1};
 	*detail = NULL;
+	if (identity)
+		*identity = NULL;
 	strcpy(q.scratch, "/tmp/gauntlet-ask-XXXXXX");
 	if (!mkdtemp(q.scratch))
 		return gt_fail_errno(err, "cannot make a working folder in /tmp");
-	if (uv_loop_init(&q.loop) != 0)
+	if (uv_loop_init(&q.loop) != 0) {
+		rmdir(q.scratch);
 		return gt_fail(err, GT_IO, "cannot make an event loop");
+	}
 	q.request = json_dumps(request, JSON_COMPACT);
 	q.rc = gt_host_start(&q.host, &q.loop, tools, err);
 	uv_run(&q.loop, UV_RUN_DEFAULT);

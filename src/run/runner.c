@@ -135,6 +135,10 @@ static void start_when_ready(struct gt_runner *r)
 		gt_runner_fail(r, rc);
 		return;
 	}
+	// Results are those of the journal beside them, or there are none: this run may be killed.
+	char *results = gt_path_join(r->rundir->path, "results.json");
+	unlink(results);
+	free(results);
 	r->running = true;
 	gt_runner_emit(r, run_start_event(r));
 	announce_tests(r);

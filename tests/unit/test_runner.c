@@ -330,7 +330,13 @@ static void test_stages_of_earlier_runs(void **state)
 	only_stages(GT_COUNTOF(first), first);
 	assert_int_equal(run_in("parts"), GT_OK);
 	assert_test("fine", "PASS", "partial", "");
+	// Results beside a journal that they are not from would be believed.
+	char *old = gt_path_join(folder, "parts/results.json");
+	assert_int_equal(gt_file_write(old, "{}", 2, NULL), GT_OK);
 	only_stages(GT_COUNTOF(second), second);
+	assert_int_equal(run_in("parts"), GT_OK);
+	assert_false(gt_is_file(old));
+	free(old);
 	assert_int_equal(run_in("parts"), GT_OK);
 	assert_test("fine", "PASS", "partial", "");
 	assert_true(is_there("%s/parts/fine/%s", "model.onnx"));
