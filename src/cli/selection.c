@@ -153,6 +153,7 @@ gt_code gt_selection_make(const struct gt_args *args, const struct gt_toolchain 
 	if (!rc) {
 		gt_cases_name(&out->cases);
 		rc = gt_select(&selection, &out->cases, err);
+		gt_cases_name(&out->cases); // what was not selected collides with nothing
 	} else if (rc == GT_NOT_FOUND) {
 		err->code = rc = GT_BAD_USAGE; // a suite that is not there is a wrong name, not "no tests"
 	}

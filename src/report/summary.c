@@ -9,6 +9,8 @@
 #define REASONS_AT 50 // columns of the table before the reasons
 #define SLOWEST 5
 #define DIFFERENCES 20
+#define DIFFERENCE_LINES 3
+#define INDENT 6
 #define MAX_NAME 240 // columns; shorter names are never cut in the list: people copy them
 
 struct summary {
@@ -217,8 +219,8 @@ static void print_difference(struct summary *s, const struct gt_test_result *t)
 		gt_buf_printf(&line, "  %s", why);
 	else if (*reason)
 		gt_buf_printf(&line, "  (expected because: %s)", reason);
-	gt_buf_puts(s->out, "      ");
-	gt_text_cut(s->out, gt_buf_text(&line), s->width - 7);
+	gt_buf_printf(s->out, "%*s", INDENT, "");
+	gt_text_wrap(s->out, gt_buf_text(&line), s->width - 1 - INDENT, 2 * INDENT, DIFFERENCE_LINES);
 	gt_buf_puts(s->out, "\n");
 	gt_buf_free(&line);
 	char *texts[] = {name, expected, why, reason};

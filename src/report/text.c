@@ -65,6 +65,39 @@ void gt_text_cut(struct gt_buf *out, const char *text, size_t columns)
 		gt_buf_puts(out, "…");
 }
 
+// Bytes of the longest beginning of `text` that fits, up to a blank if there is one.
+static size_t fitting(const char *text, size_t columns)
+{
+	size_t used = 0, blank = 0, next;
+	const char *p = text;
+	for (; *p; p += next) {
+		size_t more;
+		next = character(p, &more);
+		if (used + more > columns)
+			return blank ? blank : (size_t)(p - text);
+		if (*p == ' ')
+			blank = (size_t)(p - text);
+		used += more;
+	}
+	return (size_t)(p - text);
+}
+
+void gt_text_wrap(struct gt_buf *out, const char *text, size_t columns, size_t indent,
+                  size_t lines)
+{
+	size_t room = columns;
+	for (; lines > 1 && gt_text_columns(text) > room; lines--) {
+		size_t n = fitting(text, room);
+		if (n == 0)
+			break; // not even one character fits
+		gt_buf_append(out, text, n);
+		text += n + strspn(text + n, " ");
+		gt_buf_printf(out, "\n%*s", (int)indent, "");
+		room = columns > indent ? columns - indent : 0;
+	}
+	gt_text_cut(out, text, room);
+}
+
 void gt_text_pad(struct gt_buf *out, const char *text, size_t columns)
 {
 	size_t start = out->length;

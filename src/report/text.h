@@ -11,7 +11,12 @@ size_t gt_text_columns(const char *text);
 // Append clean text, ended by "…" where it would need more than `columns`.
 void gt_text_cut(struct gt_buf *out, const char *text, size_t columns);
 
-// The same, filled up with blanks to `columns`.
+// Append clean text in lines of at most `columns`, broken at blanks where there are some, each but
+// the first begun by `indent` blanks (they count). At most `lines` of them: the last is cut.
+void gt_text_wrap(struct gt_buf *out, const char *text, size_t columns, size_t indent,
+                  size_t lines);
+
+// The same as gt_text_cut(), filled up with blanks to `columns`.
 void gt_text_pad(struct gt_buf *out, const char *text, size_t columns);
 
 // "0.53 s", "12.3 s", "2 min 03 s", "1 h 05 min".

@@ -9,7 +9,7 @@
 
 struct gt_tolerance {
 	double atol, rtol;   // 1e-3 each by default
-	bool for_integers;   // apply them to integers too; else these must be equal, as bools always
+	bool for_integers;   // apply them to integers and bools (0, 1) too; else these must be equal
 	bool nan_equal;      // NaN equals NaN at the same place (default); else NaN never matches
 };
 

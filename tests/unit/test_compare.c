@@ -204,8 +204,12 @@ static void integers_with_tolerance(void **state)
 	struct gt_tolerance endless = {INFINITY, 0, true, true}, broken = {NAN, 0, true, true};
 	assert_int_equal(compare(GT_UINT64, 1, U64(0), U64(UINT64_MAX), &endless).mismatches, 0);
 	assert_int_equal(compare(GT_UINT64, 1, U64(0), U64(0), &broken).mismatches, 1);
-	// A truth value is either right or wrong.
-	t.atol = 5;
+	// A bool counts as 0 or 1, and is exact where no tolerance is asked for.
+	t = (struct gt_tolerance){1, 0, true, true};
+	assert_int_equal(compare(GT_BOOL, 2, U8(0, 1), U8(1, 1), &t).mismatches, 0);
+	t.atol = 0.5;
+	assert_int_equal(compare(GT_BOOL, 2, U8(0, 1), U8(1, 1), &t).mismatches, 1);
+	t = (struct gt_tolerance){5, 5, false, true};
 	assert_int_equal(compare(GT_BOOL, 2, U8(0, 1), U8(1, 1), &t).mismatches, 1);
 }
 
