@@ -88,6 +88,7 @@ static void finish(struct gt_job *job, bool ended)
 		return;
 	}
 	job->busy = false;
+	job->draining = false;
 	uv_timer_stop(&job->deadline);
 	job->facts.frame = job->frame;
 	gt_ending_judge(&job->facts, worker_name(job), &ending);
@@ -103,14 +104,18 @@ static void take_frame(struct gt_job *job)
 	job->facts.frame_rc = gt_frame_receive(job->child, &job->frame, NULL);
 }
 
-// The supervisor's report, if it is there. It is the last thing a job says.
+// The supervisor's report, if it is there. It is the last thing a job says; before it may come
+// that an instance's output has been drained.
 static bool take_report(struct gt_job *job)
 {
-	struct gt_job_report report;
+	struct gt_job_report report = {0};
 	ssize_t n;
-	do
+	do {
 		n = recv(job->supervisor, &report, sizeof report, MSG_DONTWAIT);
-	while (n < 0 && errno == ECONNRESET); // our order to kill came too late; told once
+		if (n == sizeof report.magic && report.magic == GT_DRAINED_MAGIC)
+			job->drained = true;
+	} while (n == sizeof report.magic ||
+	         (n < 0 && errno == ECONNRESET)); // our order to kill came too late; told once
 	if (n != sizeof report || report.magic != GT_REPORT_MAGIC)
 		return false;
 	job->facts.ended = true;
@@ -129,6 +134,12 @@ static void on_supervisor(uv_poll_t *handle, int status, int events)
 		finish(job, true);
 		return;
 	}
+	if (job->drained) {
+		job->drained = false;
+		if (job->draining && job->kill_steps == 0)
+			finish(job, false);
+		return;
+	}
 	// Its end without a report: the host's notice tells what became of it.
 	uv_poll_stop(handle);
 }
@@ -137,9 +148,10 @@ static void on_deadline(uv_timer_t *timer);
 
 static void order_kill(struct gt_job *job)
 {
+	static const char kill_order = GT_ORDER_KILL_TREE;
 	switch (job->kill_steps++) {
 	case 0: // the supervisor kills the tree and reports
-		(void)!send(job->supervisor, "k", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)!send(job->supervisor, &kill_order, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		break;
 	case 1: // it does not: with it goes its PID namespace
 		gt_host_order_kill(job->host, job->number);
@@ -168,10 +180,14 @@ static bool take_reply(struct gt_job *job)
 	take_frame(job);
 	if (job->facts.frame_rc == GT_NOT_FOUND)
 		return false;
-	if (job->facts.frame_rc || !job->busy)
+	if (job->facts.frame_rc || !job->busy || job->draining) {
 		spoil(job);
-	else
-		finish(job, false);
+	} else {
+		// What it printed for this request is complete when its supervisor has read it all.
+		static const char order = GT_ORDER_DRAIN;
+		job->draining = true;
+		(void)!send(job->supervisor, &order, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
 	return true;
 }
 
@@ -197,8 +213,10 @@ static void on_deadline(uv_timer_t *timer)
 			finish(job, true);
 			return;
 		}
-		if (job->instance && take_reply(job))
+		if (job->instance && !job->draining && take_reply(job)) {
+			uv_timer_start(&job->deadline, on_deadline, KILL_STEP_MS, 0);
 			return;
+		}
 		job->facts.timed_out = true;
 	}
 	order_kill(job);
@@ -257,13 +275,14 @@ void gt_job_release(struct gt_job *job)
 
 char *gt_job_output(const struct gt_job *job)
 {
-	if (job->instance && !job->facts.ended)
-		usleep(5000); // its supervisor may not have drained yet what came before the reply
 	int64_t end = log_size(job);
 	size_t length = end > job->log_seen ? (size_t)(end - job->log_seen) : 0;
 	char *text = gt_alloc(length + 1);
 	ssize_t n = pread(job->log, text, length, job->log_seen);
 	text[n > 0 ? n : 0] = '\0';
+	for (ssize_t i = 0; i < n; i++)
+		if (text[i] == '\0')
+			text[i] = ' '; // it is handed on as text
 	return text;
 }
 

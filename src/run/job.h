@@ -22,6 +22,7 @@ struct gt_job {
 	bool spoiled;          // an instance that spoke out of turn; it is being killed
 	bool over;             // an idle instance that has ended; the next request is told
 	bool closing;
+	bool draining, drained; // its output is being read to the end; it has been
 	int kill_steps;        // how far an order to kill has gone
 	int64_t began;
 	struct gt_facts facts;
@@ -47,7 +48,8 @@ void gt_job_release(struct gt_job *job);
 // Kill the whole tree because the run is to end; done() follows if a request was under way.
 void gt_job_stop(struct gt_job *job);
 
-// What the child printed during the current request, allocated. Call it in done().
+// What the child printed during the current request, allocated; zero bytes became blanks. Call it
+// in done().
 char *gt_job_output(const struct gt_job *job);
 
 // For run/host.c: a notice about a job; the host is gone and with it all its jobs.

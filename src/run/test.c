@@ -2,6 +2,7 @@
 
 #include "base/utf8.h"
 #include "run/job.h"
+#include "run/stagelog.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -59,7 +60,8 @@ static void remove_artifacts(const struct gt_test *t)
 	(void)!gt_list_folder(t->folder, &names, NULL);
 	for (size_t i = 0; i < names.count; i++) {
 		const char *dot = strrchr(names.items[i], '.');
-		if (dot && (strcmp(dot, ".log") == 0 || strcmp(dot, ".json") == 0))
+		if (dot && (strcmp(dot, ".log") == 0 || strcmp(dot, ".output") == 0 ||
+		            strcmp(dot, ".json") == 0))
 			continue;
 		char *path = gt_path_join(t->folder, names.items[i]);
 		(void)!gt_remove_tree(path, NULL);
@@ -85,57 +87,6 @@ static void end_test(struct gt_test *t, const char *status, const char *why, con
 		                            "message", gt_json_text(message)));
 	}
 	leave(t);
-}
-
-// `text` as one word of a shell command.
-static void put_shell_word(struct gt_buf *out, const char *text)
-{
-	gt_buf_puts(out, "'");
-	for (; *text; text++) {
-		if (*text == '\'')
-			gt_buf_puts(out, "'\\''");
-		else
-			gt_buf_append(out, text, 1);
-	}
-	gt_buf_puts(out, "'");
-}
-
-// <stage>.log of a failed stage: what and why, how to do it again, what was printed.
-static gt_code write_log(const struct gt_test *t, const struct gt_ending *e, const char *output,
-                         struct gt_err *err)
-{
-	const char *stage = gt_stage(t->stage)->name;
-	struct gt_buf text = {0};
-	char *name = gt_format("%s.log", stage);
-	char *path = gt_path_join(t->folder, name);
-	gt_buf_puts(&text, "test    ");
-	gt_utf8_line(&text, t->test->id);
-	gt_buf_printf(&text, "\nstage   %s\nwhy     %s\nmessage ", stage, e->why);
-	gt_utf8_line(&text, e->message);
-	gt_buf_printf(&text, "\nagain   gauntlet stage %s ", stage);
-	put_shell_word(&text, t->folder);
-	gt_buf_printf(&text, "\ntime    %.3f s\n\n", e->seconds);
-	gt_buf_puts(&text, output);
-	gt_code rc = gt_file_write(path, text.data, text.length, err);
-	gt_buf_free(&text);
-	free(path);
-	free(name);
-	return rc;
-}
-
-// A crash says little by itself: quote the first line that was printed.
-static void quote_output(struct gt_ending *e, const char *output)
-{
-	if (strncmp(e->why, "crash", 5) != 0 && strcmp(e->why, "protocol") != 0)
-		return;
-	while (*output == '\n' || *output == ' ')
-		output++;
-	size_t n = strcspn(output, "\n");
-	if (n == 0)
-		return;
-	char *whole = gt_format("%s: %.*s", e->message, n < 300 ? (int)n : 300, output);
-	free(e->message);
-	e->message = whole;
 }
 
 static json_t *inputs_json(const struct gt_test *t)
@@ -217,14 +168,6 @@ static void after_stage(struct gt_test *t, const struct gt_ending *e)
 	}
 }
 
-// A stage that passed has no log, whatever an earlier attempt or run left.
-static void remove_log(const struct gt_test *t)
-{
-	char *path = gt_format("%s/%s.log", t->folder, gt_stage(t->stage)->name);
-	unlink(path);
-	free(path);
-}
-
 static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *output,
                          const json_t *identity)
 {
@@ -235,14 +178,12 @@ static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *out
 		return;
 	}
 	gt_code rc = GT_OK;
-	if (e->ok) {
-		remove_log(t);
-	} else {
-		quote_output(e, output);
+	if (!e->ok) {
+		gt_stagelog_quote(e, output);
 		rc = gt_rundir_check_room(r->rundir, r->err);
-		if (!rc)
-			rc = write_log(t, e, output, r->err);
 	}
+	if (!rc)
+		rc = gt_stagelog_write(t->folder, t->test->id, t->stage, e, output, r->err);
 	if (rc) {
 		gt_runner_fail(r, rc);
 		leave(t);
@@ -267,7 +208,7 @@ static bool is_left_to_us(const struct gt_test *t, const struct gt_ending *e)
 static void on_done(struct gt_job *job, struct gt_ending *ending)
 {
 	struct gt_test *t = job->user;
-	char *output = ending->ok ? gt_strdup("") : gt_job_output(job);
+	char *output = gt_job_output(job);
 	bool alive = job->instance && !job->closing;
 	const json_t *identity = job->host->identity;
 	t->job = NULL;

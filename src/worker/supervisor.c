@@ -100,11 +100,10 @@ static _Noreturn void be_child(const struct gt_job_fds *fds, int output, pid_t s
 	enter_folder(fds->folder);
 	// Everything the child may hold: standard streams and its own socket. The rest would let a
 	// stray library write into the runner's conversation or keep a pipe open.
-	int child = fds->child;
-	if (child != 3)
-		child = dup3(child, 3, O_CLOEXEC);
-	closefrom(4);
-	struct gt_job_fds own = {.child = child};
+	if (fds->child != GT_CHILD_FD)
+		dup3(fds->child, GT_CHILD_FD, O_CLOEXEC);
+	closefrom(GT_CHILD_FD + 1);
+	struct gt_job_fds own = {.child = GT_CHILD_FD};
 	serve(&own, instance, ops);
 }
 
@@ -167,6 +166,22 @@ static bool drain(struct supervisor *s)
 	return n > 0 || (n < 0 && errno == EAGAIN);
 }
 
+// An order of the runner. False if it is to kill, or if the runner is gone. It is read in any case:
+// what is left unread in a socket resets it when it closes, and costs the report.
+static bool take_order(struct supervisor *s)
+{
+	char order = GT_ORDER_KILL_TREE;
+	(void)!recv(s->fds.report, &order, 1, MSG_DONTWAIT);
+	if (order != GT_ORDER_DRAIN)
+		return false;
+	static const uint32_t drained = GT_DRAINED_MAGIC;
+	struct pollfd on = {.fd = s->output, .events = POLLIN};
+	while (poll(&on, 1, 0) > 0 && drain(s))
+		continue;
+	(void)!send(s->fds.report, &drained, sizeof drained, MSG_NOSIGNAL);
+	return true;
+}
+
 static void watch(struct supervisor *s)
 {
 	struct pollfd on[] = {
@@ -190,10 +205,7 @@ static void watch(struct supervisor *s)
 		}
 		if (on[1].revents && !drain(s))
 			on[1].fd = -1; // the child closed its output; it may still run
-		if (on[2].revents) {
-			// What is left unread in a socket resets it when it closes, and costs the report.
-			char order;
-			(void)!recv(s->fds.report, &order, 1, MSG_DONTWAIT);
+		if (on[2].revents && !take_order(s)) {
 			s->report.killed = 1;
 			on[2].fd = -1;
 			kill_tree(s);

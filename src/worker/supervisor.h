@@ -6,12 +6,21 @@
 
 #include "base/status.h"
 
+// Descriptor of its own socket in every child, beside the standard streams.
+#define GT_CHILD_FD 3
+
 // Kept of what a child prints: the first and the last bytes; the middle is counted and dropped.
-#define GT_LOG_HEAD (256u << 10)
+#define GT_LOG_HEAD (8u << 20)
 #define GT_LOG_TAIL (256u << 10)
 
-// Supervisor to runner, once, on the supervisor's socket. A byte from the runner on that socket, or
-// its end, orders the whole tree killed.
+// Runner to supervisor, one byte each. The end of the socket is an order to kill too.
+#define GT_ORDER_KILL_TREE 'k'
+#define GT_ORDER_DRAIN 'd' // put into the log what the child has printed so far, then say so
+
+// Supervisor to runner: the answer to GT_ORDER_DRAIN, four bytes.
+#define GT_DRAINED_MAGIC 0x31445447u // "GTD1"
+
+// Supervisor to runner, once: the last thing a job says.
 #define GT_REPORT_MAGIC 0x31525447u // "GTR1"
 struct gt_job_report {
 	uint32_t magic;

@@ -1,0 +1,71 @@
+#include "run/stagelog.h"
+
+#include "base/file.h"
+#include "base/utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// Bytes of the first printed line that a message quotes.
+#define MAX_QUOTE 300
+
+// `text` as one word of a shell command.
+static void put_shell_word(struct gt_buf *out, const char *text)
+{
+	gt_buf_puts(out, "'");
+	for (; *text; text++) {
+		if (*text == '\'')
+			gt_buf_puts(out, "'\\''");
+		else
+			gt_buf_append(out, text, 1);
+	}
+	gt_buf_puts(out, "'");
+}
+
+static void put_head(struct gt_buf *text, const char *folder, const char *test, const char *stage,
+                     const struct gt_ending *e)
+{
+	gt_buf_puts(text, "test    ");
+	gt_utf8_line(text, test);
+	gt_buf_printf(text, "\nstage   %s\nwhy     %s\nmessage ", stage, e->why);
+	gt_utf8_line(text, e->message);
+	gt_buf_printf(text, "\nagain   gauntlet stage %s ", stage);
+	put_shell_word(text, folder);
+	gt_buf_printf(text, "\ntime    %.3f s\n\n", e->seconds);
+}
+
+gt_code gt_stagelog_write(const char *folder, const char *test, enum gt_stage_id id,
+                          const struct gt_ending *e, const char *output, struct gt_err *err)
+{
+	const char *stage = gt_stage(id)->name;
+	struct gt_buf text = {0};
+	char *log = gt_format("%s/%s.log", folder, stage);
+	char *printed = gt_format("%s/%s.output", folder, stage);
+	unlink(e->ok ? log : printed);
+	if (e->ok && !*output)
+		unlink(printed);
+	if (!e->ok)
+		put_head(&text, folder, test, stage, e);
+	gt_buf_puts(&text, output);
+	gt_code rc = GT_OK;
+	if (text.length)
+		rc = gt_file_write(e->ok ? printed : log, text.data, text.length, err);
+	gt_buf_free(&text);
+	free(printed);
+	free(log);
+	return rc;
+}
+
+void gt_stagelog_quote(struct gt_ending *e, const char *output)
+{
+	if (strncmp(e->why, "crash", 5) != 0 && strcmp(e->why, "protocol") != 0)
+		return;
+	output += strspn(output, "\n ");
+	size_t n = strcspn(output, "\n");
+	if (n == 0)
+		return;
+	char *whole = gt_format("%s: %.*s", e->message, (int)(n < MAX_QUOTE ? n : MAX_QUOTE), output);
+	free(e->message);
+	e->message = whole;
+}
