@@ -170,7 +170,7 @@ static inline void flood(size_t bytes)
 
 static inline void misbehave(const char *what)
 {
-	volatile int *nowhere = (volatile int *)64;
+	static volatile uintptr_t nowhere = 64; // not a constant to the compiler
 	if (strncmp(what, "raise ", 6) == 0)
 		raise(atoi(what + 6));
 	else if (strncmp(what, "exit ", 5) == 0)
@@ -178,7 +178,7 @@ static inline void misbehave(const char *what)
 	else if (strncmp(what, "abort", 5) == 0)
 		abort();
 	else if (strcmp(what, "segfault") == 0)
-		*nowhere = 1;
+		*(volatile int *)nowhere = 1;
 	else if (strcmp(what, "garbage") == 0)
 		(void)!write(3, "this is no frame at all", 23);
 	else if (strcmp(what, "empty") == 0)
