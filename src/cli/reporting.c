@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -74,7 +75,10 @@ int gt_reporting_write(const struct gt_args *args, const struct gt_result *resul
 
 	struct gt_buf text = {0};
 	gt_report_summary(result, folder, terminal->width, terminal->color, &text);
-	(void)!gt_write_all(1, text.data, text.length); // nobody listens: the files are there
+	if (gt_write_all(1, text.data, text.length) != 0 && errno != EPIPE) {
+		gt_fail_errno(&err, "cannot write the summary to standard output");
+		failed = gt_cli_fail(&err);
+	}
 	gt_buf_free(&text);
 	return failed ? GT_EXIT_INTERNAL : judge(result);
 }

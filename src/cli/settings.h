@@ -14,7 +14,7 @@
 	{'d', "device", GT_ARG_VALUE, "DEVICE", \
 	 "IREE device: local-task (default), local-sync, vulkan"}, \
 	{'a', "iree-compile-args", GT_ARG_LIST, "ARG", \
-	 "flags for the compiler; '--' is put in front unless it is there " \
+	 "flags of iree-compile; '--' is put in front unless it is there " \
 	 "(-a=--flag passes one that begins with it)"}, \
 	{0, "torchtolinalg", GT_ARG_FLAG, NULL, \
 	 "lower from torch to linalg in preprocessing, before compilation"}, \

@@ -1,5 +1,6 @@
 // libIREECompiler through its C embedding API, loaded at run time and never unloaded.
 #include "engine/engine.h"
+#include "engine/iree_flags.h"
 #include "engine/iree_message.h"
 #include "engine/library.h"
 
@@ -25,6 +26,9 @@
 	X(InvocationParseSource)                                                                       \
 	X(InvocationPipeline)                                                                          \
 	X(InvocationRunPassPipeline)                                                                   \
+	X(InvocationSetCompileFromPhase)                                                               \
+	X(InvocationSetDumpCompilationPhasesTo)                                                        \
+	X(InvocationSetVerifyIR)                                                                       \
 	X(OutputDestroy)                                                                               \
 	X(OutputKeep)                                                                                  \
 	X(OutputMapMemory)                                                                             \
@@ -231,10 +235,34 @@ static gt_code write_module(const char *path, struct gt_err *err)
 	return rc;
 }
 
+// What the command iree-compile does with flags of its own. A folder is meant below the module's.
+static gt_code apply(const struct gt_iree_flags *flags, const char *out_path, struct gt_err *err)
+{
+	if (flags->compile_from)
+		api.InvocationSetCompileFromPhase(job.invocation, flags->compile_from);
+	api.InvocationSetVerifyIR(job.invocation, flags->verify);
+	if (!flags->dump_phases_to)
+		return GT_OK;
+	const char *slash = strrchr(out_path, '/');
+	char *beside = gt_strndup(out_path, slash ? (size_t)(slash - out_path) : 0);
+	char *folder = gt_path_join(beside, flags->dump_phases_to);
+	gt_code rc = gt_make_folders(folder, err);
+	if (!rc)
+		api.InvocationSetDumpCompilationPhasesTo(job.invocation, folder);
+	free(folder);
+	free(beside);
+	return rc;
+}
+
 static gt_code compile(const char *name, const char *mlir, size_t length,
                        const struct gt_names *flags, const char *out_path, struct gt_err *err)
 {
-	gt_code rc = start(name, mlir, length, flags, err);
+	struct gt_iree_flags split;
+	gt_code rc = gt_iree_flags_split(flags, &split, err);
+	if (!rc)
+		rc = start(name, mlir, length, &split.library, err);
+	if (!rc)
+		rc = apply(&split, out_path, err);
 	if (!rc && !api.InvocationPipeline(job.invocation, IREE_COMPILER_PIPELINE_STD))
 		rc = refused("compile", err);
 	if (!rc)
@@ -303,11 +331,15 @@ static gt_code transform(const char *name, const char *mlir, size_t length, cons
 // Flags of plugins are looked at when a session is made.
 static gt_code check_flags(const struct gt_names *flags, struct gt_err *err)
 {
-	set_flags(flags);
+	struct gt_iree_flags split;
+	gt_code rc = gt_iree_flags_split(flags, &split, err);
+	if (rc)
+		return rc;
+	set_flags(&split.library);
 	job.session = api.SessionCreate();
 	if (!job.session)
-		return gt_fail(err, GT_ENGINE, "the compiler made no session of these flags");
-	return GT_OK;
+		rc = gt_fail(err, GT_ENGINE, "the compiler made no session of these flags");
+	return rc;
 }
 
 static const struct gt_compiler_ops compiler_ops = {

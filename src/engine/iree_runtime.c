@@ -507,8 +507,9 @@ static gt_code call(const struct gt_values *inputs, struct gt_values *outputs, s
 	if (!job.function.module)
 		return gt_fail(err, GT_INTERNAL, "no module is open");
 	if (inputs->count != job.argument_count)
-		return gt_fail(err, GT_MISMATCH, "function '%s' takes %zu inputs but %zu were given",
-		               job.function_name, job.argument_count, inputs->count);
+		return gt_fail(err, GT_MISMATCH, "function '%s' takes %zu input%s but got %zu",
+		               job.function_name, job.argument_count, job.argument_count == 1 ? "" : "s",
+		               inputs->count);
 	iree_vm_list_t *in = NULL, *out = NULL;
 	gt_code rc = check(iree_vm_list_create(iree_vm_make_undefined_type_def(), inputs->count,
 	                                       host_allocator(), &in),

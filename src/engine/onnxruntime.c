@@ -370,8 +370,8 @@ static gt_code call(const struct gt_values *inputs, struct gt_values *outputs, s
 	if (!job.session)
 		return gt_fail(err, GT_INTERNAL, "no model is open");
 	if (inputs->count != job.input_count)
-		return gt_fail(err, GT_MISMATCH, "the model takes %zu inputs but %zu were given",
-		               job.input_count, inputs->count);
+		return gt_fail(err, GT_MISMATCH, "the model takes %zu input%s but got %zu",
+		               job.input_count, job.input_count == 1 ? "" : "s", inputs->count);
 	ort_value **in = gt_zalloc(job.input_count + 1, sizeof *in);
 	ort_value **out = gt_zalloc(job.output_count + 1, sizeof *out);
 	gt_code rc = GT_OK;

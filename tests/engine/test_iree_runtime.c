@@ -261,10 +261,10 @@ static void test_wrong_inputs(void **state)
 	(void)state;
 	const float data[16] = {0};
 	struct run run = {.function = "scalar"};
-	must_fail(run_function, &run, GT_MISMATCH, "'scalar' takes 1 inputs but 0 were given");
+	must_fail(run_function, &run, GT_MISMATCH, "'scalar' takes 1 input but got 0");
 	run.in_count = 2;
 	run.in[0] = run.in[1] = (struct given){GT_FLOAT32, 0, {0}, data};
-	must_fail(run_function, &run, GT_MISMATCH, "'scalar' takes 1 inputs but 2 were given");
+	must_fail(run_function, &run, GT_MISMATCH, "'scalar' takes 1 input but got 2");
 	run.in_count = 1;
 	run.in[0].type = GT_FLOAT64;
 	must_fail(run_function, &run, GT_MISMATCH, "input 0 'a' is f64 (double) but the module takes f32");

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "engine/iree_flags.h"
 #include "engine/iree_message.h"
 #include "engine/iree_signature.h"
 
@@ -182,6 +183,49 @@ static void test_diagnostics(void **state)
 	assert_diagnostic("", "");
 }
 
+static gt_code split(const char *flag, struct gt_iree_flags *out, struct gt_err *err)
+{
+	struct gt_names flags = {0};
+	gt_names_add(&flags, "--iree-opt-level=O2");
+	gt_names_add(&flags, flag);
+	gt_code rc = gt_iree_flags_split(&flags, out, err);
+	gt_names_free(&flags);
+	return rc;
+}
+
+static void test_flags_of_the_command(void **state)
+{
+	(void)state;
+	struct gt_iree_flags f;
+	struct gt_err err;
+	assert_int_equal(split("--compile-from=flow", &f, NULL), GT_OK);
+	assert_string_equal(f.compile_from, "flow");
+	assert_int_equal(f.library.count, 1);
+	assert_true(f.verify);
+	gt_iree_flags_free(&f);
+	assert_int_equal(split("--dump-compilation-phases-to=phases", &f, NULL), GT_OK);
+	assert_string_equal(f.dump_phases_to, "phases");
+	gt_iree_flags_free(&f);
+	assert_int_equal(split("--verify=false", &f, NULL), GT_OK);
+	assert_false(f.verify);
+	gt_iree_flags_free(&f);
+	assert_int_equal(split("--verify", &f, NULL), GT_OK);
+	assert_true(f.verify);
+	gt_iree_flags_free(&f);
+	// What only begins like one of them is the library's.
+	assert_int_equal(split("--verify-each=0", &f, NULL), GT_OK);
+	assert_int_equal(f.library.count, 2);
+	gt_iree_flags_free(&f);
+	const char *refused[] = {"--compile-to=flow", "--compile-to", "--output-format=vm-c",
+	                         "--verify=perhaps", "--split-input-file", "-o=x", "--help"};
+	for (size_t i = 0; i < GT_COUNTOF(refused); i++) {
+		err.text[0] = '\0';
+		assert_int_equal(split(refused[i], &f, &err), GT_BAD_USAGE);
+		assert_non_null(strstr(err.text, refused[i]));
+		gt_iree_flags_free(&f);
+	}
+}
+
 static void test_input_mismatch(void **state)
 {
 	(void)state;
@@ -222,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_elements),
 		cmocka_unit_test(test_sentences),
 		cmocka_unit_test(test_diagnostics),
+		cmocka_unit_test(test_flags_of_the_command),
 		cmocka_unit_test(test_input_mismatch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
