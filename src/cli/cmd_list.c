@@ -3,6 +3,7 @@
 #include "cli/selection.h"
 
 #include "base/utf8.h"
+#include "core/stages.h"
 
 #include <stdio.h>
 
@@ -51,7 +52,7 @@ int gt_cmd_list(int argc, char **argv)
 		struct gt_selected selected;
 		struct gt_err err = {0};
 		gt_toolchain_find(&tools);
-		gt_code rc = gt_selection_make(&args, &tools, &selected, &err);
+		gt_code rc = gt_selection_make(&args, &tools, gt_stage(GT_SETUP)->timeout_s, &selected, &err);
 		if (!rc)
 			print_cases(&selected.cases, gt_arg_given(&args, "verbose"));
 		else

@@ -167,7 +167,8 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 	if (!rc)
 		rc = gt_toolchain_check(&d->tools, err);
 	if (!rc) {
-		rc = gt_selection_make(args, &d->tools, &d->selected, err);
+		rc = gt_selection_make(args, &d->tools, d->config.plan.limits_s[GT_SETUP], &d->selected,
+		                       err);
 		d->none_selected = rc == GT_NOT_FOUND;
 	}
 	if (!rc)

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LIST_LIMIT_S 120
-
 const char *gt_share_folder(void)
 {
 	const char *folder = getenv("GAUNTLET_SHARE");
@@ -39,7 +37,7 @@ void gt_cli_parse(const struct gt_arg_command *command, int argc, char **argv,
 }
 
 // Python files are listed by the frontend, which is the only one to run what they contain.
-static gt_code list_python(const char *spec, const struct gt_toolchain *tools,
+static gt_code list_python(const char *spec, const struct gt_toolchain *tools, double limit_s,
                            struct gt_cases *cases, struct gt_err *err)
 {
 	char folder[] = "/tmp/gauntlet-list-XXXXXX";
@@ -50,7 +48,7 @@ static gt_code list_python(const char *spec, const struct gt_toolchain *tools,
 	json_t *request = json_pack("{s:s,s:o,s:s}", "action", "list", "file", gt_json_text(file),
 	                            "out", out);
 	json_t *detail = NULL, *listing = NULL;
-	gt_code rc = gt_ask(GT_HOST_FRONTEND, tools, request, LIST_LIMIT_S, &detail, NULL, NULL, err);
+	gt_code rc = gt_ask(GT_HOST_FRONTEND, tools, request, limit_s, &detail, NULL, NULL, err);
 	if (!rc)
 		rc = gt_json_read(out, &listing, err);
 	if (!rc)
@@ -103,13 +101,13 @@ static gt_code load_default(const struct gt_toolchain *tools, struct gt_cases *c
 	return rc;
 }
 
-static gt_code load_suite(const char *spec, const struct gt_toolchain *tools,
+static gt_code load_suite(const char *spec, const struct gt_toolchain *tools, double limit_s,
                           struct gt_cases *cases, struct gt_err *err)
 {
 	if (strcmp(spec, "default") == 0)
 		return load_default(tools, cases, err);
 	if (gt_suite_is_python(spec))
-		return list_python(spec, tools, cases, err);
+		return list_python(spec, tools, limit_s, cases, err);
 	return gt_suite_load(spec, tools->onnx_folder, cases, err);
 }
 
@@ -132,7 +130,7 @@ static char *shipped(const struct gt_names *suites, bool bare)
 }
 
 gt_code gt_selection_make(const struct gt_args *args, const struct gt_toolchain *tools,
-                          struct gt_selected *out, struct gt_err *err)
+                          double limit_s, struct gt_selected *out, struct gt_err *err)
 {
 	*out = (struct gt_selected){0};
 	const struct gt_names *suites = gt_arg_list(args, "suite");
@@ -145,11 +143,11 @@ gt_code gt_selection_make(const struct gt_args *args, const struct gt_toolchain 
 	            !selection.tests_file;
 	gt_code rc = GT_OK;
 	if (bare)
-		rc = load_suite("default", tools, &out->cases, err);
+		rc = load_suite("default", tools, limit_s, &out->cases, err);
 	else if (suites->count == 0)
 		rc = load_builtin(tools, &out->cases, err);
 	for (size_t i = 0; !rc && i < suites->count; i++)
-		rc = load_suite(suites->items[i], tools, &out->cases, err);
+		rc = load_suite(suites->items[i], tools, limit_s, &out->cases, err);
 	if (!rc) {
 		gt_cases_name(&out->cases);
 		rc = gt_select(&selection, &out->cases, err);

@@ -24,9 +24,11 @@ struct gt_selected {
 	char *expectations; // path of the shipped expectations that fit, NULL if none do
 };
 
-// Load the suites and select. GT_NOT_FOUND if nothing is left (exit code 4).
+// Load the suites and select. A Python file is run to see what it registers, for at most
+// `limit_s` seconds. GT_NOT_FOUND if nothing is left (exit code 4).
 GT_MUST_USE gt_code gt_selection_make(const struct gt_args *args, const struct gt_toolchain *tools,
-                                      struct gt_selected *out, struct gt_err *err);
+                                      double limit_s, struct gt_selected *out,
+                                      struct gt_err *err);
 void gt_selection_free(struct gt_selected *s);
 
 // Folder of shipped files (default.expect, onnx-node.expect): GAUNTLET_SHARE or the project's.

@@ -25,6 +25,8 @@ static void on_done(struct gt_job *job, struct gt_ending *ending)
 	struct question *q = job->user;
 	if (ending->ok)
 		*q->detail = json_incref(json_object_get(ending->reply, "detail"));
+	else if (strncmp(ending->why, "crash:", 6) == 0)
+		q->rc = gt_fail(q->err, GT_ENGINE, "%s: %s", ending->message, ending->why + 6);
 	else
 		q->rc = gt_fail(q->err, GT_ENGINE, "%s", ending->message);
 	if (q->output) {

@@ -21,7 +21,7 @@ static const char *worker_name(const struct gt_job *job)
 {
 	static const char *const names[GT_HOST_COUNT] = {
 		[GT_HOST_PLAIN] = "the stage",
-		[GT_HOST_FRONTEND] = "the importer",
+		[GT_HOST_FRONTEND] = "the Python frontend",
 		[GT_HOST_COMPILER] = "the compiler",
 		[GT_HOST_REFERENCE] = "ONNX Runtime",
 		[GT_HOST_RUNTIME] = "the compiled module",
