@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from gauntlet import files, importer, instance, worker
+from gauntlet import fake, files, importer, instance, worker
 from gauntlet.failure import Failure, clean, describe, print_traceback
 
 
@@ -61,7 +61,9 @@ def _serve_stage(request):
         raise Failure("not_found", f"there is no folder '{folder}'")
     _check_records(folder, request.get("records") or {})
     kind = files.member(case, "kind", str)
-    if stage == "import_model":
+    if kind == "fake":
+        written, detail = fake.serve(stage, folder, case)
+    elif stage == "import_model":
         written, detail = importer.import_model(folder, files.member(case, "opset", int))
     elif stage in instance.STAGES and kind == "python":
         written, detail = instance.serve(stage, folder, case, options)

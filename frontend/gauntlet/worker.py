@@ -23,6 +23,8 @@ def load(path):
     library.gt_host_serve.argtypes = [ctypes.c_int, ctypes.POINTER(_HostOps)]
     library.gt_worker_hash.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
     library.gt_worker_hash.restype = None
+    library.gt_fault.argtypes = [ctypes.c_char_p]
+    library.gt_fault.restype = ctypes.c_bool
     _library = library
 
 
@@ -45,6 +47,11 @@ def hash_file(path):
             _library.gt_worker_hash(ctypes.addressof(start), size, out)
             del start  # a view that is in use cannot be closed
     return out.value.decode("ascii"), size
+
+
+def fault(order):
+    """Do what src/worker/fault.h says of `order`. False if it does not know it."""
+    return _library.gt_fault(order.encode("utf-8", "surrogateescape"))
 
 
 def hello(control, text):

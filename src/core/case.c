@@ -10,6 +10,7 @@ static const char *const kind_names[] = {
 	[GT_CASE_ONNX] = "onnx",
 	[GT_CASE_LIGHT] = "light",
 	[GT_CASE_PYTHON] = "python",
+	[GT_CASE_FAKE] = "fake",
 };
 
 void gt_case_free(struct gt_case *c)

@@ -12,6 +12,7 @@ enum gt_case_kind {
 	GT_CASE_ONNX,   // a model file, and data sets if `sets` is not empty
 	GT_CASE_LIGHT,  // ONNX's light layout: a model file, arange(n)/n inputs, golden outputs beside it
 	GT_CASE_PYTHON, // a test class in a Python file
+	GT_CASE_FAKE,   // faults on order, for Gauntlet's own tests (stage/fake.h)
 };
 
 // Owns everything.
@@ -21,7 +22,7 @@ struct gt_case {
 	char *suite;  // "onnx-node", or the path the user gave
 	char *folder; // file name of the test's folder in the run directory: gt_folder_name(id)
 	enum gt_case_kind kind;
-	char *model;  // absolute path of the .onnx file; of the .py file for GT_CASE_PYTHON
+	char *model;  // absolute path of the .onnx file; of the .py or .fake file for GT_CASE_PYTHON and _FAKE
 	struct gt_names sets;    // absolute folders test_data_set_N, in numeric order
 	struct gt_names outputs; // GT_CASE_LIGHT: absolute paths of the golden outputs, in order
 	int64_t opset;           // raise the model to at least this opset at import; 0: leave it
@@ -37,7 +38,7 @@ bool gt_case_has_golden(const struct gt_case *c);
 bool gt_case_uses_stored_gold(const struct gt_case *c, bool want_stored, bool want_ort);
 
 // Form in requests and in test.json: the members above by name, `kind` as "onnx", "light" or
-// "python". Text that is not UTF-8 is {"hex": its bytes}. The caller owns both.
+// "python", "fake". Text that is not UTF-8 is {"hex": its bytes}. The caller owns both.
 json_t *gt_case_to_json(const struct gt_case *c);
 GT_MUST_USE gt_code gt_case_from_json(const json_t *json, struct gt_case *out, struct gt_err *err);
 

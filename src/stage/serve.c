@@ -1,6 +1,7 @@
 #include "stage/serve.h"
 
 #include "base/hash.h"
+#include "stage/fake.h"
 #include "stage/stage.h"
 
 #include <stdio.h>
@@ -88,8 +89,11 @@ static gt_code run_stage(const struct gt_server *server, const json_t *request, 
 		bool served = can_serve(server, &test, &options, id);
 		struct gt_stage_context context = {.test = &test, .options = &options, .folder = folder,
 		                                   .engine = server->engine, .detail = detail};
-		rc = served ? gt_stage_code(id)(&context, err)
-		            : gt_fail(err, GT_INTERNAL, "stage '%s' is not served by this host", name);
+		if (test.kind == GT_CASE_FAKE && id < GT_STAGE_COUNT)
+			rc = gt_stage_fake(&context, id, err);
+		else
+			rc = served ? gt_stage_code(id)(&context, err)
+			            : gt_fail(err, GT_INTERNAL, "stage '%s' is not served by this host", name);
 		if (!rc)
 			rc = describe_files(&context, files, err);
 		gt_names_free(&context.written);
