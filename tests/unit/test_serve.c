@@ -281,7 +281,7 @@ static void test_stored_data_with_gaps(void **state)
 	assert_false(ask_json(NULL, json_pack("{s:s,s:s,s:s,s:o,s:{}}", "action", "stage", "stage",
 	                                      "construct_inputs", "folder", folder, "test", test,
 	                                      "options")));
-	assert_said("not_found", "input_0.pb");
+	assert_said("bad_data", "input 1 is stored, but not input 0");
 	free(set);
 	free(one);
 	free(from);
