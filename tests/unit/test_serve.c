@@ -174,7 +174,7 @@ static void test_a_whole_test(void **state)
 	ASSERT_FILES("model.onnx");
 	assert_int_equal(gt_json_integer_or(detail(), "nodes", 0), 1);
 	put("model.torch_onnx.mlir", "MLIR");
-	put("import.json", "{\"function\":\"main\"}");
+	put("import.json", "{\"format\":1,\"function\":\"main\"}");
 	assert_ask(NULL, "preprocessing", "{}");
 	assert_files(0, NULL);
 	assert_ask(&engine, "compilation", "{}");
