@@ -13,7 +13,7 @@
 static struct gt_options options;
 static struct gt_plan plan;
 static struct gt_case test;
-static char model[] = "/m/model.onnx", id[] = "t", suite[] = "s";
+static char model[] = "/m/model.onnx", label[] = "t", suite[] = "s";
 static json_t *records;
 
 static int begin(void **state)
@@ -23,8 +23,8 @@ static int begin(void **state)
 	plan = (struct gt_plan){.options = &options};
 	for (int s = 0; s < GT_STAGE_COUNT; s++)
 		plan.stages[s] = true;
-	test = (struct gt_case){.kind = GT_CASE_ONNX, .id = id, .name = id, .suite = suite,
-	                        .folder = id, .model = model};
+	test = (struct gt_case){.kind = GT_CASE_ONNX, .id = label, .name = label, .suite = suite,
+	                        .folder = label, .model = model};
 	return 0;
 }
 
