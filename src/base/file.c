@@ -23,16 +23,11 @@ gt_code gt_file_open(const char *path, int *fd, struct gt_err *err)
 	return gt_fail(err, GT_BAD_DATA, "'%s' is not a regular file", path);
 }
 
-gt_code gt_file_read(const char *path, size_t limit, struct gt_buf *out, struct gt_err *err)
+// Read a descriptor to its end and close it.
+static gt_code read_all(int fd, const char *path, size_t limit, struct gt_buf *out,
+                        struct gt_err *err)
 {
-	int fd;
-	struct stat st;
-	gt_code rc = gt_file_open(path, &fd, err);
-	if (rc)
-		return rc;
-	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size > limit)
-		rc = gt_fail(err, GT_BAD_DATA, "'%s' has %lld bytes, more than the limit of %zu", path,
-		             (long long)st.st_size, limit);
+	gt_code rc = GT_OK;
 	size_t start = out->length;
 	char chunk[65536];
 	while (!rc) {
@@ -50,6 +45,29 @@ gt_code gt_file_read(const char *path, size_t limit, struct gt_buf *out, struct 
 	}
 	close(fd);
 	return rc;
+}
+
+gt_code gt_file_read(const char *path, size_t limit, struct gt_buf *out, struct gt_err *err)
+{
+	int fd;
+	struct stat st;
+	gt_code rc = gt_file_open(path, &fd, err);
+	if (rc)
+		return rc;
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size > limit) {
+		close(fd);
+		return gt_fail(err, GT_BAD_DATA, "'%s' has %lld bytes, more than the limit of %zu", path,
+		               (long long)st.st_size, limit);
+	}
+	return read_all(fd, path, limit, out, err);
+}
+
+gt_code gt_stream_read(const char *path, size_t limit, struct gt_buf *out, struct gt_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return gt_fail_errno(err, "cannot open '%s'", path);
+	return read_all(fd, path, limit, out, err);
 }
 
 int gt_write_all(int fd, const void *bytes, size_t length)

@@ -12,6 +12,10 @@
 // what is no regular file is GT_BAD_DATA.
 GT_MUST_USE gt_code gt_file_open(const char *path, int *fd, struct gt_err *err);
 
+// Read a pipe, terminal or file that the user named to its end, waiting for it.
+GT_MUST_USE gt_code gt_stream_read(const char *path, size_t limit, struct gt_buf *out,
+                                   struct gt_err *err);
+
 // Read a whole regular file, appending to `out`. GT_BAD_DATA if it holds more than `limit` bytes.
 GT_MUST_USE gt_code gt_file_read(const char *path, size_t limit, struct gt_buf *out,
                                  struct gt_err *err);

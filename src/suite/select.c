@@ -107,7 +107,9 @@ static gt_code check_found(const struct wanted_list *list, const char *file,
 static gt_code read_tests_file(const char *path, struct gt_names *out, struct gt_err *err)
 {
 	struct gt_buf text = {0};
-	gt_code rc = gt_file_read(path, MAX_TESTS_FILE, &text, err);
+	gt_code rc = gt_is_folder(path)
+	                     ? gt_fail(err, GT_BAD_DATA, "'%s' is a folder", path)
+	                     : gt_stream_read(path, MAX_TESTS_FILE, &text, err);
 	if (rc == GT_NOT_FOUND && err)
 		rc = err->code = GT_BAD_USAGE; // a wrong name of a file is not "no test"
 	if (!rc && text.length && memchr(text.data, '\0', text.length))

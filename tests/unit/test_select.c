@@ -121,7 +121,8 @@ static void by_file(void **state)
 	expect_failure(NULL, NULL, tests_file, GT_BAD_USAGE,
 	               "': there is no test 'test_ad'; did you mean 'test_add'?");
 	expect_failure(NULL, NULL, "/nowhere/list", GT_BAD_USAGE, "'/nowhere/list'");
-	expect_failure(NULL, NULL, "/dev/null", GT_BAD_DATA, "'/dev/null'");
+	expect_failure(NULL, NULL, "/dev/null", GT_NOT_FOUND, "'/dev/null'"); // nothing is named there
+	expect_failure(NULL, NULL, "/dev", GT_BAD_DATA, "'/dev' is a folder");
 	assert_int_equal(gt_file_write(tests_file, "a\0b", 3, NULL), GT_OK);
 	expect_failure(NULL, NULL, tests_file, GT_BAD_DATA, "not a text file");
 }
