@@ -16,8 +16,7 @@
 // How long each step of a kill may take before the next, harder one.
 #define KILL_STEP_MS 5000
 
-// Who did the work, for sentences.
-static const char *worker_name(const struct gt_job *job)
+const char *gt_job_worker(const struct gt_job *job)
 {
 	static const char *const names[GT_HOST_COUNT] = {
 		[GT_HOST_PLAIN] = "the stage",
@@ -91,7 +90,7 @@ static void finish(struct gt_job *job, bool ended)
 	job->draining = false;
 	uv_timer_stop(&job->deadline);
 	job->facts.frame = job->frame;
-	gt_ending_judge(&job->facts, worker_name(job), &ending);
+	gt_ending_judge(&job->facts, gt_job_worker(job), &ending);
 	ending.seconds = (double)(gt_clock_ns() - job->began) / 1e9;
 	if (ended)
 		close_job(job);
@@ -237,7 +236,7 @@ static void begin_request(struct gt_job *job, double limit_s)
 	job->began = gt_clock_ns();
 	job->log_seen = log_size(job);
 	// What the reset forgets of a spoiled one would be its reason.
-	job->facts = (struct gt_facts){.limit_s = limit_s,
+	job->facts = (struct gt_facts){.limit_s = limit_s, .memory = job->host->job_memory,
 	                               .frame_rc = job->spoiled ? GT_BAD_DATA : GT_NOT_FOUND};
 	if (job->kill_steps > 0)
 		return; // its end is under way

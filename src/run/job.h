@@ -48,6 +48,9 @@ void gt_job_release(struct gt_job *job);
 // Kill the whole tree because the run is to end; done() follows if a request was under way.
 void gt_job_stop(struct gt_job *job);
 
+// Who did the work, for sentences: "the compiler".
+const char *gt_job_worker(const struct gt_job *job);
+
 // What the child printed during the current request, allocated; zero bytes became blanks. Call it
 // in done().
 char *gt_job_output(const struct gt_job *job);

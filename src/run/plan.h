@@ -11,6 +11,8 @@ struct gt_plan {
 	const struct gt_options *options;
 	bool stages[GT_STAGE_COUNT];    // those to run
 	double limits_s[GT_STAGE_COUNT]; // of wall time
+	uint64_t memory;                // limit of a job's private memory in bytes; 0: none
+	bool leak_fails;                // a stage that leaves processes behind has failed
 };
 
 struct gt_placement {

@@ -239,6 +239,7 @@ static void start_hosts(struct gt_runner *r)
 {
 	for (enum gt_host_kind k = 0; k < GT_HOST_COUNT && !r->fatal; k++) {
 		r->hosts[k] = (struct gt_host){.kind = k, .changed = on_host_changed, .user = r,
+		                               .job_memory = r->config->plan.memory,
 		                               .control = -1, .log = -1};
 		if (!r->needs[k])
 			continue;

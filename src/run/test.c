@@ -120,6 +120,8 @@ static json_t *end_event(const struct gt_test *t, const struct gt_ending *e)
 	gt_json_set(event, "output_bytes", json_integer((json_int_t)p->output_bytes));
 	gt_json_set(event, "dropped_bytes", json_integer((json_int_t)p->dropped_bytes));
 	gt_json_set(event, "leftovers", json_integer(p->leftovers));
+	if (p->leftovers)
+		gt_json_set(event, "leaked", gt_json_text(p->leftover_names));
 	gt_json_set(event, "files", json_is_array(files) ? json_incref(files) : json_array());
 	gt_json_set(event, "detail", json_is_object(detail) ? json_incref(detail) : json_object());
 	return event;
@@ -212,6 +214,8 @@ static void on_done(struct gt_job *job, struct gt_ending *ending)
 	bool alive = job->instance && !job->closing;
 	const json_t *identity = job->host->identity;
 	t->job = NULL;
+	if (t->runner->config->plan.leak_fails)
+		gt_ending_judge_leak(ending, gt_job_worker(job));
 	if (job->instance && !alive)
 		t->instance = NULL;
 	if (is_left_to_us(t, ending) && !t->runner->stopping) {

@@ -91,7 +91,12 @@ static void start_job(struct host *h, const struct gt_order *order, const int fd
 	if (pid == 0) {
 		close(h->alive[1]);
 		close(h->control);
-		gt_supervise(&job, order->instance != 0, h->isolation.kind != GT_ISOLATION_NONE, h->ops);
+		struct gt_job_terms terms = {
+			.instance = order->instance != 0,
+			.isolated = h->isolation.kind != GT_ISOLATION_NONE,
+			.memory = order->memory,
+		};
+		gt_supervise(&job, &terms, h->ops);
 	}
 	h->running = realloc(h->running, (h->running_count + 1) * sizeof *h->running);
 	if (!h->running)

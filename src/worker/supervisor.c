@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "worker/capture.h"
 #include "worker/frame.h"
+#include "worker/memory.h"
 #include "worker/tree.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@ enum { CHILD_NO_REQUEST = 120, CHILD_NO_REPLY = 121, CHILD_NO_FOLDER = 122 };
 struct supervisor {
 	struct gt_job_fds fds;
 	bool isolated;
+	struct gt_memory memory;
 	pid_t child;
 	int signals;
 	int output;
@@ -85,13 +87,15 @@ static _Noreturn void serve(const struct gt_job_fds *fds, bool instance,
 	_exit(0);
 }
 
-static _Noreturn void be_child(const struct gt_job_fds *fds, int output, pid_t supervisor,
+static _Noreturn void be_child(const struct supervisor *s, int output, pid_t supervisor,
                                bool instance, const struct gt_host_ops *ops)
 {
+	const struct gt_job_fds *fds = &s->fds;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != supervisor)
 		_exit(CHILD_NO_REQUEST);
 	setpgid(0, 0);
+	gt_memory_enter(&s->memory);
 	reset_signals();
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	dup2(null, 0);
@@ -191,7 +195,12 @@ static void watch(struct supervisor *s)
 		{.fd = s->fds.alive, .events = POLLIN},
 	};
 	while (!s->ended) {
-		if (poll(on, GT_COUNTOF(on), -1) < 0) {
+		int ready = poll(on, GT_COUNTOF(on), gt_memory_interval_ms(&s->memory));
+		if (ready == 0 && gt_memory_exceeded(&s->memory)) {
+			s->report.out_of_memory = 1;
+			kill_tree(s);
+		}
+		if (ready < 0) {
 			if (errno == EINTR)
 				continue;
 			give_up(s->fds.log, 1, "a job cannot be watched", strerror(errno));
@@ -237,9 +246,10 @@ static int own_signals(void)
 	return signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-_Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool isolated,
+_Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_terms *terms,
                             const struct gt_host_ops *ops)
 {
+	bool isolated = terms->isolated;
 	// Pid 1's death kills its namespace; without one, SIGTERM leaves us time to kill the tree.
 	prctl(PR_SET_PDEATHSIG, isolated ? SIGKILL : SIGTERM);
 	struct pollfd host = {.fd = fds->alive};
@@ -251,6 +261,7 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool is
 	struct supervisor s = {.fds = *fds, .isolated = isolated, .signals = own_signals()};
 	s.report.magic = GT_REPORT_MAGIC;
 	s.report.isolated = isolated;
+	gt_memory_open(&s.memory, terms->memory);
 	s.capture = (struct gt_capture){
 		.log = fds->log, .head_max = GT_LOG_HEAD, .tail_max = GT_LOG_TAIL};
 	int output[2];
@@ -259,7 +270,7 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool is
 	if (s.child < 0)
 		give_up(fds->log, 1, "a job cannot be forked", strerror(errno));
 	if (s.child == 0)
-		be_child(fds, output[1], self, instance, ops);
+		be_child(&s, output[1], self, terms->instance, ops);
 	close(output[1]);
 	close(fds->child);
 	close(fds->folder);
@@ -267,8 +278,11 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool is
 	fcntl(s.output, F_SETFL, O_NONBLOCK);
 
 	watch(&s);
+	gt_tree_names(s.report.leftover_names, sizeof s.report.leftover_names);
 	kill_leftovers(&s);
 	drain_rest(&s);
+	if (gt_memory_close(&s.memory))
+		s.report.out_of_memory = 1;
 	s.report.output_bytes = s.capture.total;
 	s.report.dropped_bytes = gt_capture_end(&s.capture);
 	(void)!send(fds->report, &s.report, sizeof s.report, MSG_NOSIGNAL);
