@@ -33,6 +33,10 @@
 	 "does NaN equal NaN at the same place (default: equal)"}, \
 	{0, "timeout", GT_ARG_VALUE, "[STAGE=]TIME", \
 	 "limit of wall time of a stage, or of every stage: 30, 500ms, 5m. May be repeated"}, \
+	{0, "retries", GT_ARG_VALUE, "[CLASS=]N", \
+	 "try a failed stage again up to N times; classes: error, crash, timeout, memory, protocol, " \
+	 "killed, host, leaked (default: 1 for killed, host and timeout, the latter alone on the " \
+	 "machine). May be repeated"}, \
 	{0, "memory", GT_ARG_VALUE, "SIZE", \
 	 "limit of the private memory of a stage's processes: 512M, 4G (default: none)"}, \
 	{0, "leak", GT_ARG_VALUE, "report|fail", \

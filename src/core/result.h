@@ -37,6 +37,7 @@ struct gt_test_result {
 	char *stage;             // stage it stopped in; "" for PASS
 	char *message;           // one sentence; "" for PASS
 	bool vacuous;            // an all-zero output would have matched too
+	bool flaky;              // a stage ended differently when it was tried again
 	enum gt_verdict verdict;
 	double seconds;          // sum over its stages
 	struct gt_stage_result stages[GT_STAGE_COUNT];

@@ -5,6 +5,7 @@
 #include "core/case.h"
 #include "core/options.h"
 #include "core/stages.h"
+#include "run/retry.h"
 
 // What a whole run does. Borrows everything.
 struct gt_plan {
@@ -12,6 +13,7 @@ struct gt_plan {
 	bool stages[GT_STAGE_COUNT];    // those to run
 	double limits_s[GT_STAGE_COUNT]; // of wall time
 	uint64_t memory;                // limit of a job's private memory in bytes; 0: none
+	struct gt_retries retries;
 	bool leak_fails;                // a stage that leaves processes behind has failed
 };
 

@@ -79,9 +79,19 @@ void gt_runner_slot_free(struct gt_runner *r, size_t slot)
 	r->slots[slot] = NULL; // the next tick of the loop fills it: no recursion through tests
 }
 
+// Tests that were held back; each looks for itself whether it may go on now.
+static void release_held(struct gt_runner *r)
+{
+	for (int i = 0; i < r->config->jobs; i++)
+		if (r->slots[i])
+			gt_test_go_on(r->slots[i]);
+}
+
 static void on_prepare(uv_prepare_t *handle)
 {
 	struct gt_runner *r = handle->data;
+	if (r->running && !r->ending)
+		release_held(r);
 	if (r->running && !r->ending)
 		fill_slots(r);
 	if (r->ending)

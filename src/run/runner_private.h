@@ -23,6 +23,8 @@ struct gt_runner {
 	json_t *options;    // of every request
 	struct gt_test **slots; // config->jobs of them; NULL where no test runs
 	size_t next_case;
+	size_t running_jobs;
+	struct gt_test *alone; // a test that needs the machine for itself, or has it
 	bool running;       // tests may start
 	bool stopping;      // no stage starts any more
 	bool ending;        // everything is being closed

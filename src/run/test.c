@@ -2,6 +2,7 @@
 
 #include "base/utf8.h"
 #include "run/job.h"
+#include "run/retry.h"
 #include "run/stagelog.h"
 
 #include <math.h>
@@ -9,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-// A job that ended by an accident, and not by what it did, is tried once more.
-#define MAX_ATTEMPTS 2
 
 struct gt_test {
 	struct gt_runner *runner;
@@ -23,6 +21,8 @@ struct gt_test {
 	int attempt;
 	bool waiting;      // for the host of this stage
 	bool builtin;      // the test class leaves this stage to the built-in code
+	bool alone;        // the next attempt has to have the machine for itself
+	bool held;         // waits for that, or for another test that has it
 	struct gt_job *job; // under way, or the idle instance
 	struct gt_job *instance;
 	json_t *records;   // stages.json
@@ -38,9 +38,12 @@ static json_t *seconds_json(double seconds)
 	return json_real(round(seconds * 1e6) / 1e6);
 }
 
+static void give_back_machine(struct gt_test *t);
+
 static void leave(struct gt_test *t)
 {
 	struct gt_runner *r = t->runner;
+	give_back_machine(t);
 	size_t slot = t->slot;
 	if (t->instance)
 		gt_job_release(t->instance);
@@ -153,9 +156,9 @@ static void after_stage(struct gt_test *t, const struct gt_ending *e)
 {
 	const struct gt_stage_row *row = gt_stage(t->stage);
 	json_t *detail = json_object_get(e->reply, "detail");
-	bool accident = strcmp(e->why, "host") == 0 || strcmp(e->why, "killed") == 0;
-	if (!e->ok && accident && t->attempt < MAX_ATTEMPTS) {
+	if (!e->ok && gt_retry_again(&t->runner->config->plan.retries, e->why, t->attempt)) {
 		t->attempt++;
+		t->alone = gt_retry_alone(e->why);
 		next_stage(t);
 	} else if (!e->ok) {
 		end_test(t, row->failed, e->why, row->name, e->message);
@@ -214,6 +217,8 @@ static void on_done(struct gt_job *job, struct gt_ending *ending)
 	bool alive = job->instance && !job->closing;
 	const json_t *identity = job->host->identity;
 	t->job = NULL;
+	t->runner->running_jobs--;
+	give_back_machine(t);
 	if (t->runner->config->plan.leak_fails)
 		gt_ending_judge_leak(ending, gt_job_worker(job));
 	if (job->instance && !alive)
@@ -255,6 +260,7 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 	struct gt_runner *r = t->runner;
 	struct gt_err err = {0};
 	double limit_s = r->config->plan.limits_s[t->stage];
+	r->running_jobs++;
 	if (t->instance && place.instance) {
 		t->job = t->instance;
 		gt_job_request(t->instance, request, limit_s);
@@ -265,6 +271,7 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 	snprintf(scratch, sizeof scratch, place.instance ? "instance-%zu" : "job-%zu", t->slot);
 	gt_code rc = gt_rundir_scratch(r->rundir, scratch, &folder, r->err);
 	if (rc) { // no test is to blame for a disk that is full
+		r->running_jobs--;
 		gt_runner_fail(r, rc);
 		leave(t);
 		return;
@@ -274,8 +281,10 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 	close(folder);
 	if (place.instance)
 		t->instance = t->job;
-	if (!t->job)
+	if (!t->job) {
+		r->running_jobs--;
 		fail_stage(t, "host", err.text);
+	}
 }
 
 // Is the host there? Else have it started, and wait for gt_test_host_changed().
@@ -308,9 +317,30 @@ static struct gt_placement place_stage(const struct gt_test *t)
 	return gt_plan_place(&t->runner->config->plan, t->test, t->stage);
 }
 
+// Nothing else runs beside a stage that has to be alone.
+static bool may_start(struct gt_test *t)
+{
+	struct gt_runner *r = t->runner;
+	if (t->alone && !r->alone)
+		r->alone = t;
+	if (r->alone == t)
+		return r->running_jobs == 0;
+	return !r->alone;
+}
+
+static void give_back_machine(struct gt_test *t)
+{
+	t->alone = false;
+	if (t->runner->alone == t)
+		t->runner->alone = NULL;
+}
+
 static void start_stage(struct gt_test *t)
 {
 	struct gt_runner *r = t->runner;
+	t->held = !may_start(t);
+	if (t->held)
+		return;
 	const struct gt_plan *plan = &r->config->plan;
 	struct gt_placement place = place_stage(t);
 	struct gt_host *host = &r->hosts[place.host];
@@ -365,11 +395,21 @@ void gt_test_host_changed(struct gt_test *t, const struct gt_host *host)
 		start_stage(t);
 }
 
+void gt_test_go_on(struct gt_test *t)
+{
+	if (!t->held)
+		return;
+	if (t->runner->stopping)
+		leave(t);
+	else
+		start_stage(t);
+}
+
 void gt_test_stop(struct gt_test *t)
 {
 	if (t->job)
 		gt_job_stop(t->job);
-	else if (t->waiting)
+	else if (t->waiting || t->held)
 		leave(t);
 }
 
