@@ -403,6 +403,8 @@ static gt_code apply_run_end(struct gt_result *r, const json_t *event, struct gt
 		rc = check_count(r, err);
 	if (rc)
 		return rc;
+	const char *reason = gt_json_string_or(event, "reason", "");
+	r->reason = *reason ? gt_strdup(reason) : NULL;
 	r->ended = true;
 	r->complete = complete && f->finished == r->test_count;
 	return GT_OK;
@@ -561,6 +563,7 @@ void gt_result_free(struct gt_result *r)
 			free(texts[k]);
 	}
 	free(r->tests);
+	free(r->reason);
 	json_decref(r->run);
 	struct fold *f = r->index;
 	if (f) {

@@ -48,6 +48,7 @@ struct gt_result {
 	json_t *run;        // the run-start event without "event"; NULL before it
 	struct gt_test_result *tests; // in the order of the journal
 	size_t test_count;
+	char *reason;       // why the run stopped early, "interrupted" or "max-failures"; NULL: it did not
 	bool ended;         // run-end was seen
 	bool complete;      // ... and every test had its terminal state
 	double seconds;     // of the whole run

@@ -312,7 +312,10 @@ static void print_counts(struct summary *s)
 	if (r->complete)
 		return;
 	size_t none = r->verdicts[GT_VERDICT_NONE];
-	gt_buf_printf(s->out, "%sINCOMPLETE%s: ", s->color->red, s->color->off);
+	char *reason = r->reason ? gt_text_line(r->reason) : gt_strdup("");
+	gt_buf_printf(s->out, "%sINCOMPLETE%s%s%s%s: ", s->color->red, s->color->off,
+	              *reason ? " (" : "", reason, *reason ? ")" : "");
+	free(reason);
 	if (none)
 		gt_buf_printf(s->out, "%zu of %zu tests have no result\n", none, r->test_count);
 	else

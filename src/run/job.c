@@ -143,14 +143,18 @@ static void on_supervisor(uv_poll_t *handle, int status, int events)
 	uv_poll_stop(handle);
 }
 
+static void send_order(const struct gt_job *job, char order)
+{
+	(void)!send(job->supervisor, &order, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void on_deadline(uv_timer_t *timer);
 
 static void order_kill(struct gt_job *job)
 {
-	static const char kill_order = GT_ORDER_KILL_TREE;
 	switch (job->kill_steps++) {
 	case 0: // the supervisor kills the tree and reports
-		(void)!send(job->supervisor, &kill_order, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		send_order(job, GT_ORDER_KILL_TREE);
 		break;
 	case 1: // it does not: with it goes its PID namespace
 		gt_host_order_kill(job->host, job->number);
@@ -183,9 +187,8 @@ static bool take_reply(struct gt_job *job)
 		spoil(job);
 	} else {
 		// What it printed for this request is complete when its supervisor has read it all.
-		static const char order = GT_ORDER_DRAIN;
 		job->draining = true;
-		(void)!send(job->supervisor, &order, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		send_order(job, GT_ORDER_DRAIN);
 	}
 	return true;
 }
@@ -228,6 +231,29 @@ void gt_job_stop(struct gt_job *job)
 	job->facts.stopped = true;
 	if (job->kill_steps == 0)
 		order_kill(job);
+}
+
+void gt_job_pause(struct gt_job *job)
+{
+	if (job->closing || job->over || job->paused || job->kill_steps > 0)
+		return;
+	job->paused = gt_clock_ns();
+	uv_update_time(job->deadline.loop);
+	job->left_ms = uv_timer_get_due_in(&job->deadline);
+	uv_timer_stop(&job->deadline);
+	send_order(job, GT_ORDER_PAUSE);
+}
+
+void gt_job_continue(struct gt_job *job)
+{
+	if (!job->paused)
+		return;
+	job->began += gt_clock_ns() - job->paused;
+	job->paused = 0;
+	send_order(job, GT_ORDER_CONTINUE);
+	uv_update_time(job->deadline.loop);
+	if (job->busy)
+		uv_timer_start(&job->deadline, on_deadline, job->left_ms, 0);
 }
 
 static void begin_request(struct gt_job *job, double limit_s)

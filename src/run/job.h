@@ -23,6 +23,8 @@ struct gt_job {
 	bool over;             // an idle instance that has ended; the next request is told
 	bool closing;
 	bool draining, drained; // its output is being read to the end; it has been
+	int64_t paused;        // clock at which it was; 0: it runs
+	uint64_t left_ms;      // of its deadline, then
 	int kill_steps;        // how far an order to kill has gone
 	int64_t began;
 	struct gt_facts facts;
@@ -44,6 +46,10 @@ void gt_job_request(struct gt_job *job, const char *request, double limit_s);
 
 // Let an idle instance go; `job` is gone after this.
 void gt_job_release(struct gt_job *job);
+
+// The user suspended the run: stop the tree and its deadline. Paused time is not the job's.
+void gt_job_pause(struct gt_job *job);
+void gt_job_continue(struct gt_job *job);
 
 // Kill the whole tree because the run is to end; done() follows if a request was under way.
 void gt_job_stop(struct gt_job *job);

@@ -23,6 +23,19 @@ gt_code gt_runner_fail(struct gt_runner *r, gt_code code)
 	return code;
 }
 
+// --max-failures: enough is known; what runs may end, nothing more is started.
+static void check_failures(struct gt_runner *r)
+{
+	const size_t *verdicts = r->result->verdicts;
+	size_t failures = verdicts[GT_VERDICT_FAIL] + verdicts[GT_VERDICT_XPASS];
+	bool more = r->next_case < r->config->cases->count;
+	if (!r->config->max_failures || failures < r->config->max_failures || r->stopping || !more)
+		return;
+	r->stopping = true;
+	r->stop_at = gt_clock_ns() + GRACE_NS;
+	r->reason = "max-failures";
+}
+
 void gt_runner_emit(struct gt_runner *r, json_t *event)
 {
 	struct gt_err err = {0};
@@ -38,8 +51,10 @@ void gt_runner_emit(struct gt_runner *r, json_t *event)
 	if (rc) {
 		*r->err = err;
 		gt_runner_fail(r, rc);
-	} else if (r->config->observe) {
-		r->config->observe(r->config->user, r->result, event);
+	} else {
+		if (r->config->observe)
+			r->config->observe(r->config->user, r->result, event);
+		check_failures(r);
 	}
 	json_decref(event);
 }
@@ -195,9 +210,31 @@ static void on_tick(uv_timer_t *timer)
 		r->config->observe(r->config->user, r->result, NULL);
 }
 
+// Ctrl-Z: jobs and deadlines stop first, then this process; it goes on behind raise().
+static void suspend(struct gt_runner *r)
+{
+	for (int i = 0; i < r->config->jobs; i++)
+		if (r->slots[i])
+			gt_test_pause(r->slots[i], true);
+	raise(SIGSTOP);
+	for (int i = 0; i < r->config->jobs; i++)
+		if (r->slots[i])
+			gt_test_pause(r->slots[i], false);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct gt_runner *r = handle->data;
+	if (number == SIGTSTP) {
+		suspend(r);
+		return;
+	}
+	if (number == SIGUSR1) {
+		if (r->config->show_running)
+			r->config->show_running(r->config->user);
+		return;
+	}
+	r->reason = "interrupted";
 	r->stop_at = r->stopping ? 0 : gt_clock_ns() + GRACE_NS;
 	r->stopping = true;
 	r->signal_number = number;
@@ -228,7 +265,7 @@ static void make_room_for_descriptors(int jobs)
 
 static gt_code open_loop(struct gt_runner *r, uv_prepare_t *prepare)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGUSR1};
 	if (uv_loop_init(&r->loop) != 0)
 		return gt_fail(r->err, GT_IO, "cannot make an event loop");
 	uv_prepare_init(&r->loop, prepare);
@@ -266,7 +303,7 @@ static void end_run(struct gt_runner *r)
 	if (!r->running)
 		return;
 	gt_runner_emit(r, json_pack("{s:s,s:b,s:s}", "event", "run-end", "complete", !r->stopping,
-	                            "reason", r->signal_number ? "interrupted" : ""));
+	                            "reason", r->reason ? r->reason : ""));
 	struct gt_err err = {0};
 	gt_code rc = gt_journal_close(&r->journal, &err);
 	if (rc && !r->fatal) {

@@ -395,6 +395,14 @@ void gt_test_host_changed(struct gt_test *t, const struct gt_host *host)
 		start_stage(t);
 }
 
+void gt_test_pause(struct gt_test *t, bool pause)
+{
+	struct gt_job *jobs[] = {t->job, t->instance != t->job ? t->instance : NULL};
+	for (size_t i = 0; i < GT_COUNTOF(jobs); i++)
+		if (jobs[i])
+			(pause ? gt_job_pause : gt_job_continue)(jobs[i]);
+}
+
 void gt_test_go_on(struct gt_test *t)
 {
 	if (!t->held)

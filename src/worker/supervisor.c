@@ -176,6 +176,10 @@ static bool take_order(struct supervisor *s)
 {
 	char order = GT_ORDER_KILL_TREE;
 	(void)!recv(s->fds.report, &order, 1, MSG_DONTWAIT);
+	if (order == GT_ORDER_PAUSE || order == GT_ORDER_CONTINUE) {
+		kill(s->isolated ? -1 : -s->child, order == GT_ORDER_PAUSE ? SIGSTOP : SIGCONT);
+		return true;
+	}
 	if (order != GT_ORDER_DRAIN)
 		return false;
 	static const uint32_t drained = GT_DRAINED_MAGIC;

@@ -15,6 +15,8 @@
 
 // Runner to supervisor, one byte each. The end of the socket is an order to kill too.
 #define GT_ORDER_KILL_TREE 'k'
+#define GT_ORDER_PAUSE 's' // stop the whole tree
+#define GT_ORDER_CONTINUE 'c'
 #define GT_ORDER_DRAIN 'd' // put into the log what the child has printed so far, then say so
 
 // Supervisor to runner: the answer to GT_ORDER_DRAIN, four bytes.
