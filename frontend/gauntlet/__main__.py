@@ -1,10 +1,10 @@
 """Command line of the frontend, for the runner and for hands:
 
     python -I __main__.py host CONTROL_FD LIBRARY     a host process (src/worker/host.h)
-    python -I __main__.py stage NAME FOLDER [LIBRARY]  one stage, from FOLDER/test.json
+    python -I __main__.py stage REQUEST REPLY LIBRARY  one stage, from a file to a file
     python -I __main__.py list FILE.py                 names of the tests in a file
 
-LIBRARY is libgauntlet_worker.so; the stage command looks in the project's build folder by itself.
+LIBRARY is libgauntlet_worker.so.
 """
 
 import os
@@ -61,47 +61,26 @@ def host(control, library):
     return worker.serve(control, answer)
 
 
-def stage(name, folder, library=None):
+def stage(request, reply, library):
+    """Serve the request in one file and leave the reply in another; records are the caller's."""
+    import faulthandler
     import json
 
     from gauntlet import files, importer, service, worker
     from gauntlet.failure import Failure
 
-    folder = os.path.abspath(folder)
+    faulthandler.enable()
     try:
-        request = files.read_json(os.path.join(folder, "test.json"), "description of a test")
-        worker.load(library or os.path.join(FRONTEND, "../build/libgauntlet_worker.so"))
-    except Failure as failure:
-        print(failure.message)
-        return 1
-    except OSError as error:
-        print(f"cannot load libgauntlet_worker.so: {error}")
-        return 1
-    os.chdir(folder)  # as in a job
-    request.update({"action": "stage", "stage": name, "folder": folder})
-    reply = json.loads(service.answer(json.dumps(request)))
-    try:
-        record(files, os.path.join(folder, "stages.json"), name, reply)
-    except (Failure, OSError) as failure:
-        print(failure)
+        asked = files.read_json(request, "request")
+        worker.load(library)
+        os.chdir(files.text_of(files.member(asked, "folder")))
+    except (Failure, OSError, AttributeError) as failure:
+        print(f"gauntlet frontend: {failure}", file=sys.stderr)
         return 3
-    if not reply["ok"]:
-        print(f"{name}: {reply['message']}")
-        return 1
-    written = ", ".join(file["name"] for file in reply["files"])
-    if not reply["detail"].get("builtin"):  # else the program goes on with its own code
-        print(f"{name}: ok" + (f"; wrote {written}" if written else ""))
+    answer = json.loads(service.answer(json.dumps(asked), quiet=True))
+    answer["tool"] = importer.identity()
+    files.write_json(reply, answer)
     return 0
-
-
-def record(files, path, stage, reply):
-    """The stage's record is replaced, so that later stages trust the new files."""
-    known = {"format": 1, "stages": {}}
-    if os.path.exists(path):
-        known = files.read_json(path, "record of stages")
-    keep = ("ok", "files", "detail")
-    files.member(known, "stages", dict)[stage] = {key: reply[key] for key in keep}
-    files.write_json(path, known)
 
 
 def listing(path):
@@ -123,7 +102,7 @@ def main(arguments):
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if command == "host" and len(rest) == 2 and rest[0].isdigit():
         return host(int(rest[0]), rest[1])
-    if command == "stage" and len(rest) in (2, 3):
+    if command == "stage" and len(rest) == 3:
         return stage(*rest)
     if command == "list" and len(rest) == 1:
         return listing(rest[0])

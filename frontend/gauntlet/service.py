@@ -9,8 +9,11 @@ from gauntlet import fake, files, importer, instance, worker
 from gauntlet.failure import Failure, clean, describe, print_traceback
 
 
-def answer(text):
-    """Serve the JSON text of one request; returns the JSON text of the reply. Never raises."""
+def answer(text, quiet=False):
+    """Serve the JSON text of one request; returns the JSON text of the reply. Never raises.
+
+    Why a request failed is printed too, for the log, unless the caller is to show it (`quiet`).
+    """
     try:
         reply = _serve(text)
     except Failure as failure:
@@ -23,6 +26,9 @@ def answer(text):
     except BaseException as error:
         print_traceback(error)
         reply = _refusal("internal", f"the frontend failed: {describe(error)}")
+    if not reply["ok"] and not quiet:
+        with contextlib.suppress(Exception):
+            print(reply["message"], file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # a hook may have closed or replaced it
             stream.flush()
@@ -30,7 +36,6 @@ def answer(text):
 
 
 def _refusal(code, message):
-    print(clean(message), file=sys.stderr)
     return {"ok": False, "code": code, "message": clean(message), "files": [], "detail": {}}
 
 

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/utf8.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -28,6 +29,19 @@ gt_code gt_json_read(const char *path, json_t **out, struct gt_err *err)
 	}
 	gt_buf_free(&text);
 	return rc;
+}
+
+gt_code gt_json_check_format(const json_t *json, int64_t newest, const char *path,
+                             struct gt_err *err)
+{
+	int64_t format = gt_json_integer_or(json, "format", 0);
+	if (format < 1)
+		return gt_fail(err, GT_BAD_DATA, "'%s' does not say its format", path);
+	if (format > newest)
+		return gt_fail(err, GT_BAD_DATA,
+		               "'%s' has format %" PRId64 ", which is newer than this program: it reads "
+		               "formats up to %" PRId64, path, format, newest);
+	return GT_OK;
 }
 
 gt_code gt_json_write(const char *path, const json_t *value, struct gt_err *err)

@@ -10,6 +10,11 @@
 // Read a JSON object from a file. GT_BAD_DATA names line and column. The caller owns *out.
 GT_MUST_USE gt_code gt_json_read(const char *path, json_t **out, struct gt_err *err);
 
+// Every record of ours says its format. GT_BAD_DATA if `json`, read from `path`, does not, or if its
+// format is newer than `newest`.
+GT_MUST_USE gt_code gt_json_check_format(const json_t *json, int64_t newest, const char *path,
+                                         struct gt_err *err);
+
 // Write a value with two-space indentation and a final newline, in one step (gt_file_write).
 GT_MUST_USE gt_code gt_json_write(const char *path, const json_t *value, struct gt_err *err);
 

@@ -1,19 +1,23 @@
 // stage: one stage of one test again, in this very process where it can be: for a debugger.
 #include "cli/cli.h"
+#include "cli/foreground.h"
 #include "cli/selection.h"
 
 #include "base/utf8.h"
-#include "run/plan.h"
+#include "run/record.h"
+#include "run/rundir.h"
+#include "run/stagelog.h"
 #include "stage/serve.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static const struct gt_arg_row rows[] = {
+	{0, "trust", GT_ARG_FLAG, NULL,
+	 "take the files that the stage reads as they are, also if they were changed by hand or made "
+	 "with other options: their records get the hashes they have now"},
 	{'h', "help", GT_ARG_FLAG, NULL, "print this help"},
 };
 
@@ -21,131 +25,134 @@ static const struct gt_arg_command command = {
 	.name = "gauntlet stage",
 	.summary = "Does one stage of one test again in the foreground, with the options that the "
 	           "test's folder records (test.json), without limits and without a host: run it "
-	           "under a debugger. Files of the stage are replaced and stages.json is updated.",
+	           "under a debugger. Files of the stage are replaced and stages.json is updated. "
+	           "Files that it reads must be those that are recorded there.",
 	.positional = {"NAME FOLDER", "stage, and folder of the test in a run directory", 2, 2},
 	.rows = rows,
 	.count = GT_COUNTOF(rows),
 };
 
-static const struct gt_engine *engine_of(enum gt_host_kind kind)
-{
-	return kind == GT_HOST_COMPILER    ? &gt_iree_compiler
-	       : kind == GT_HOST_REFERENCE ? &gt_onnxruntime
-	       : kind == GT_HOST_RUNTIME   ? &gt_iree_runtime
-	                                   : NULL;
-}
+// One test, as its folder says. Owns everything but `folder`.
+struct work {
+	const char *folder;
+	enum gt_stage_id stage;
+	struct gt_case test;
+	struct gt_options options;
+	struct gt_plan plan;
+	json_t *test_json;
+	json_t *records;
+	json_t *inputs;
+};
 
-// Python stages are Python's to do, their record too. *exit_code is that of the interpreter.
-static gt_code call_frontend(const struct gt_toolchain *tools, const char *stage,
-                             const char *folder, int *exit_code, struct gt_err *err)
+static gt_code read_folder(struct work *w, struct gt_err *err)
 {
-	if (!tools->python || !tools->frontend_folder || !tools->worker_library)
-		return gt_fail(err, GT_NOT_FOUND, "the Python frontend is not there; see gauntlet doctor");
-	char *main_file = gt_path_join(tools->frontend_folder, "gauntlet/__main__.py");
-	setenv("ORT_DISABLE_TELEMETRY", "1", 1);
-	pid_t child = fork();
-	if (child == 0) {
-		execl(tools->python, tools->python, "-I", main_file, "stage", stage, folder,
-		      tools->worker_library, (char *)NULL);
-		_exit(127);
-	}
-	free(main_file);
-	int status = 0;
-	if (child < 0 || waitpid(child, &status, 0) < 0)
-		return gt_fail_errno(err, "cannot start '%s'", tools->python);
-	if (WIFSIGNALED(status))
-		return gt_fail(err, GT_ENGINE, "the frontend was ended by %s", strsignal(WTERMSIG(status)));
-	if (WEXITSTATUS(status) == 127)
-		return gt_fail(err, GT_NOT_FOUND, "cannot start '%s'", tools->python);
-	*exit_code = WEXITSTATUS(status);
-	return GT_OK;
-}
-
-// Has the test class left this stage to the built-in code? The frontend has recorded it.
-static bool is_left_to_us(const char *folder, const char *stage)
-{
-	json_t *records = NULL;
-	char *path = gt_path_join(folder, "stages.json");
-	bool left = false;
-	if (!gt_json_read(path, &records, NULL)) {
-		const json_t *entry = json_object_get(json_object_get(records, "stages"), stage);
-		left = gt_json_bool_or(json_object_get(entry, "detail"), "builtin", false);
-	}
-	json_decref(records);
-	free(path);
-	return left;
-}
-
-static gt_code serve(const struct gt_engine *engine, const struct gt_toolchain *tools,
-                     const char *stage, const char *folder, const json_t *test_json,
-                     json_t **reply, struct gt_err *err)
-{
-	struct gt_server server = {.engine = engine};
-	json_t *identity = NULL;
-	const char *tmp = getenv("TMPDIR");
-	if (tmp && !gt_path_is_plain(tmp))
-		setenv("TMPDIR", "/tmp", 1); // IREE pastes it unquoted into a shell command
-	gt_code rc = engine ? engine->load(tools, &identity, err) : GT_OK;
-	json_decref(identity);
+	char *path = gt_path_join(w->folder, "test.json");
+	gt_code rc = gt_json_read(path, &w->test_json, err);
+	if (!rc)
+		rc = gt_json_check_format(w->test_json, 1, path, err);
+	if (!rc)
+		rc = gt_case_from_json(json_object_get(w->test_json, "test"), &w->test, err);
+	if (!rc)
+		rc = gt_options_from_json(json_object_get(w->test_json, "options"), &w->options, err);
 	if (rc)
-		return rc;
-	json_t *request = json_pack("{s:s,s:s,s:o,s:O,s:O}", "action", "stage", "stage", stage,
-	                            "folder", gt_json_text(folder), "test",
-	                            json_object_get(test_json, "test"), "options",
-	                            json_object_get(test_json, "options"));
-	char *text = json_dumps(request, JSON_COMPACT);
-	char *answer = gt_stage_serve(&server, text);
-	*reply = json_loads(answer, 0, NULL);
-	free(answer);
-	free(text);
-	json_decref(request);
-	return *reply ? GT_OK : gt_fail(err, GT_INTERNAL, "the stage gave no answer");
-}
-
-// The record of the stage in stages.json is replaced, so that later stages trust the new files.
-static gt_code record(const char *folder, const char *stage, const json_t *reply,
-                      struct gt_err *err)
-{
-	char *path = gt_path_join(folder, "stages.json");
-	json_t *records = NULL;
-	gt_code rc = GT_OK;
-	if (gt_is_file(path))
-		rc = gt_json_read(path, &records, err);
+		gt_err_context(err, "'%s' is not the folder of a test in a run directory", w->folder);
 	else
-		records = json_pack("{s:i,s:{}}", "format", 1, "stages");
-	if (!rc) {
-		json_t *entry = json_pack("{s:O,s:O,s:O}", "ok", json_object_get(reply, "ok"), "files",
-		                          json_object_get(reply, "files"), "detail",
-		                          json_object_get(reply, "detail"));
-		json_t *stages = json_object_get(records, "stages");
-		if (json_is_object(stages))
-			gt_json_set(stages, stage, entry);
-		rc = gt_json_write(path, records, err);
-	}
-	json_decref(records);
+		rc = gt_record_read(w->folder, &w->records, err);
+	if (!rc && !w->records)
+		w->records = gt_record_new();
+	w->plan.options = &w->options;
+	w->plan.stages[w->stage] = true;
 	free(path);
 	return rc;
 }
 
-static int show(const char *stage, const json_t *reply)
+static void free_work(struct work *w)
 {
-	bool ok = gt_json_bool_or(reply, "ok", false);
+	json_decref(w->inputs);
+	json_decref(w->records);
+	json_decref(w->test_json);
+	gt_options_free(&w->options);
+	gt_case_free(&w->test);
+}
+
+// May the stage go by the files that are there?
+static gt_code check_inputs(struct work *w, bool trust, struct gt_err *err)
+{
+	json_t *stages = json_object_get(w->records, "stages");
+	w->inputs = gt_plan_inputs(&w->plan, &w->test, w->stage, stages);
+	if (trust)
+		return gt_record_trust(w->folder, w->inputs, stages, err);
+	json_t *needs = NULL;
+	gt_code rc = gt_plan_check(&w->plan, &w->test, w->stage, stages, &needs, err);
+	if (!rc)
+		rc = gt_stage_check_records(w->folder, needs, err);
+	json_decref(needs);
+	if (rc) {
+		struct gt_err why = *err;
+		rc = gt_fail(err, GT_BAD_USAGE, "%s; --trust takes the files as they are", why.text);
+	}
+	return rc;
+}
+
+static gt_code do_stage(const struct work *w, struct gt_foreground *done, struct gt_err *err)
+{
+	struct gt_toolchain tools;
+	gt_toolchain_find(&tools);
+	json_t *request = json_pack("{s:s,s:s,s:o,s:O,s:O}", "action", "stage", "stage",
+	                            gt_stage(w->stage)->name, "folder", gt_json_text(w->folder), "test",
+	                            json_object_get(w->test_json, "test"), "options",
+	                            json_object_get(w->test_json, "options"));
+	struct gt_placement place = gt_plan_place(&w->plan, &w->test, w->stage);
+	gt_code rc = gt_foreground_run(&tools, place, request, done, err);
+	const json_t *detail = json_object_get(done->ending.reply, "detail");
+	// The test class may leave the stage to the built-in code.
+	if (!rc && done->ending.ok && place.instance && gt_json_bool_or(detail, "builtin", false)) {
+		gt_foreground_free(done);
+		place = (struct gt_placement){.host = GT_HOST_PLAIN};
+		rc = gt_foreground_run(&tools, place, request, done, err);
+	}
+	json_decref(request);
+	gt_toolchain_free(&tools);
+	return rc;
+}
+
+// The same record and log as a run leaves.
+static gt_code record(struct work *w, const struct gt_foreground *done, struct gt_err *err)
+{
+	json_t *stages = json_object_get(w->records, "stages");
+	json_t *facts = json_object();
+	gt_record_facts(facts, 1, &done->ending);
+	json_t *basis = gt_plan_basis(&w->plan, &w->test, w->stage, stages);
+	gt_json_set(stages, gt_stage(w->stage)->name,
+	            gt_record_make(facts, json_incref(w->inputs), basis, done->tool));
+	gt_json_set(w->records, "test", gt_json_text(w->test.id));
+	json_decref(facts);
+	gt_code rc = gt_record_write(w->folder, w->records, err);
+	if (!rc)
+		rc = gt_stagelog_write(w->folder, w->test.id, w->stage, &done->ending, "", err);
+	return rc;
+}
+
+static int show(const char *stage, const struct gt_ending *e)
+{
 	struct gt_buf line = {0};
 	gt_buf_printf(&line, "%s: ", stage);
-	gt_utf8_line(&line, ok ? "ok" : gt_json_string_or(reply, "message", "failed"));
-	const json_t *detail = json_object_get(reply, "detail");
+	gt_utf8_line(&line, e->ok ? "ok" : e->message);
+	const json_t *detail = json_object_get(e->reply, "detail");
 	bool match = gt_json_bool_or(detail, "match", true);
-	if (ok && !match)
+	if (e->ok && !match) {
+		gt_buf_puts(&line, ", but ");
 		gt_utf8_line(&line, gt_json_string_or(detail, "message", ""));
+	}
 	size_t i;
 	json_t *file;
-	json_array_foreach(json_object_get(reply, "files"), i, file) {
+	json_array_foreach(json_object_get(e->reply, "files"), i, file) {
 		gt_buf_puts(&line, i ? ", " : "; wrote ");
 		gt_utf8_line(&line, gt_json_string_or(file, "name", "?"));
 	}
 	puts(gt_buf_text(&line));
 	gt_buf_free(&line);
-	return ok && match ? GT_EXIT_OK : GT_EXIT_FAILED;
+	return e->ok && match ? GT_EXIT_OK : GT_EXIT_FAILED;
 }
 
 static gt_code fail_unknown(const char *stage, struct gt_err *err)
@@ -159,46 +166,29 @@ static gt_code fail_unknown(const char *stage, struct gt_err *err)
 	return rc;
 }
 
-static gt_code run_stage(const char *stage, const char *folder, int *exit_code,
+static gt_code run_stage(const char *stage, const char *folder, bool trust, int *exit_code,
                          struct gt_err *err)
 {
-	enum gt_stage_id id = gt_stage_parse(stage);
-	if (id == GT_STAGE_COUNT)
+	struct work w = {.folder = folder, .stage = gt_stage_parse(stage)};
+	struct gt_foreground done = {0};
+	int lock = -1;
+	if (w.stage == GT_STAGE_COUNT)
 		return fail_unknown(stage, err);
-	struct gt_toolchain tools;
-	struct gt_case test = {0};
-	struct gt_options options = {0};
-	json_t *test_json = NULL, *reply = NULL;
-	char *path = gt_path_join(folder, "test.json");
-	gt_toolchain_find(&tools);
-	gt_code rc = gt_json_read(path, &test_json, err);
+	gt_code rc = gt_rundir_share(folder, &lock, err);
 	if (!rc)
-		rc = gt_case_from_json(json_object_get(test_json, "test"), &test, err);
+		rc = read_folder(&w, err);
 	if (!rc)
-		rc = gt_options_from_json(json_object_get(test_json, "options"), &options, err);
-	if (rc) {
-		gt_err_context(err, "'%s' is not the folder of a test in a run directory", folder);
-	} else {
-		struct gt_plan plan = {.options = &options};
-		struct gt_placement place = gt_plan_place(&plan, &test, id);
-		bool ours = place.host != GT_HOST_FRONTEND;
-		if (!ours) {
-			rc = call_frontend(&tools, stage, folder, exit_code, err);
-			ours = !rc && *exit_code == 0 && is_left_to_us(folder, stage);
-		}
-		if (ours)
-			rc = serve(engine_of(place.host), &tools, stage, folder, test_json, &reply, err);
-	}
-	if (!rc && reply)
-		rc = record(folder, stage, reply, err);
-	if (!rc && reply)
-		*exit_code = show(stage, reply);
-	json_decref(reply);
-	json_decref(test_json);
-	gt_options_free(&options);
-	gt_case_free(&test);
-	gt_toolchain_free(&tools);
-	free(path);
+		rc = check_inputs(&w, trust, err);
+	if (!rc)
+		rc = do_stage(&w, &done, err);
+	if (!rc)
+		rc = record(&w, &done, err);
+	if (!rc)
+		*exit_code = show(stage, &done.ending);
+	gt_foreground_free(&done);
+	free_work(&w);
+	if (lock >= 0)
+		close(lock);
 	return rc;
 }
 
@@ -211,7 +201,8 @@ int gt_cmd_stage(int argc, char **argv)
 	if (!done) {
 		struct gt_err err = {0};
 		char *folder = gt_path_absolute(args.positionals.items[1]);
-		if (run_stage(args.positionals.items[0], folder, &exit_code, &err))
+		if (run_stage(args.positionals.items[0], folder, gt_arg_given(&args, "trust"), &exit_code,
+		              &err))
 			exit_code = gt_cli_fail(&err);
 		free(folder);
 	}

@@ -40,17 +40,20 @@ void gt_cli_parse(const struct gt_arg_command *command, int argc, char **argv,
 static gt_code list_python(const char *spec, const struct gt_toolchain *tools, double limit_s,
                            struct gt_cases *cases, struct gt_err *err)
 {
-	char folder[] = "/tmp/gauntlet-list-XXXXXX";
-	if (!mkdtemp(folder))
-		return gt_fail_errno(err, "cannot make a folder in /tmp");
+	char *folder;
+	gt_code rc = gt_temporary_folder("list", &folder, err);
+	if (rc)
+		return rc;
 	char *file = gt_path_absolute(spec);
 	char *out = gt_path_join(folder, "listing.json");
 	json_t *request = json_pack("{s:s,s:o,s:s}", "action", "list", "file", gt_json_text(file),
 	                            "out", out);
 	json_t *detail = NULL, *listing = NULL;
-	gt_code rc = gt_ask(GT_HOST_FRONTEND, tools, request, limit_s, &detail, NULL, NULL, err);
+	rc = gt_ask(GT_HOST_FRONTEND, tools, request, limit_s, &detail, NULL, NULL, err);
 	if (!rc)
 		rc = gt_json_read(out, &listing, err);
+	if (!rc)
+		rc = gt_json_check_format(listing, 1, out, err);
 	if (!rc)
 		rc = gt_suite_read_listing(listing, cases, err);
 	if (rc)
@@ -61,6 +64,7 @@ static gt_code list_python(const char *spec, const struct gt_toolchain *tools, d
 	free(out);
 	free(file);
 	(void)!gt_remove_tree(folder, NULL);
+	free(folder);
 	return rc;
 }
 

@@ -23,7 +23,8 @@
 	{0, "skip-stages", GT_ARG_LIST, "STAGE", "all stages but these"}, \
 	{0, "load-inputs", GT_ARG_FLAG, NULL, "keep the input files that an earlier run left"}, \
 	{0, "dim", GT_ARG_VALUE, "NAME=N", \
-	 "size of a dynamic dimension, by its name or as INPUT[AXIS]. May be repeated"}, \
+	 "size of a dynamic dimension of generated inputs, by its name or as INPUT[AXIS]; a test " \
+	 "that lacks the dimension notes it as unused. May be repeated"}, \
 	{0, "seed", GT_ARG_VALUE, "N", "seed of generated inputs (default 0)"}, \
 	{0, "reference", GT_ARG_VALUE, "ort|stored", \
 	 "where golden outputs come from; default: stored ones where there are, else ONNX Runtime"}, \

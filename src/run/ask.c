@@ -13,7 +13,7 @@ struct question {
 	struct gt_host host;
 	char *request;
 	double limit_s;
-	char scratch[32]; // working folder of the job
+	char *scratch; // working folder of the job
 	json_t **detail;
 	struct gt_buf *output;
 	gt_code rc;
@@ -69,11 +69,12 @@ gt_code gt_ask(enum gt_host_kind kind, const struct gt_toolchain *tools, const j
 	*detail = NULL;
 	if (identity)
 		*identity = NULL;
-	strcpy(q.scratch, "/tmp/gauntlet-ask-XXXXXX");
-	if (!mkdtemp(q.scratch))
-		return gt_fail_errno(err, "cannot make a working folder in /tmp");
+	gt_code rc = gt_temporary_folder("ask", &q.scratch, err);
+	if (rc)
+		return rc;
 	if (uv_loop_init(&q.loop) != 0) {
 		rmdir(q.scratch);
+		free(q.scratch);
 		return gt_fail(err, GT_IO, "cannot make an event loop");
 	}
 	q.request = json_dumps(request, JSON_COMPACT);
@@ -81,6 +82,7 @@ gt_code gt_ask(enum gt_host_kind kind, const struct gt_toolchain *tools, const j
 	uv_run(&q.loop, UV_RUN_DEFAULT);
 	uv_loop_close(&q.loop);
 	(void)!gt_remove_tree(q.scratch, NULL);
+	free(q.scratch);
 	if (identity)
 		*identity = q.host.identity ? json_incref(q.host.identity) : json_object();
 	if (!q.rc && !*detail)

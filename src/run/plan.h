@@ -29,11 +29,32 @@ struct gt_placement gt_plan_place(const struct gt_plan *plan, const struct gt_ca
 // The first stage to run at or after `stage`; GT_STAGE_COUNT if there is none.
 enum gt_stage_id gt_plan_next(const struct gt_plan *plan, enum gt_stage_id stage);
 
-// Files that `stage` reads and that no stage of this run has written ("made" holds those, name ->
-// hash): taken from what an earlier run recorded ("known", the same). *needs is a new object for
-// the request's "records". GT_BAD_USAGE names the file and the stage that writes it.
-GT_MUST_USE gt_code gt_plan_needs(const struct gt_plan *plan, const struct gt_case *test,
-                                  enum gt_stage_id stage, const json_t *made, const json_t *known,
-                                  json_t **needs, struct gt_err *err);
+// Below, `records` is the object "stages" of stages.json (run/record.h): by stage, what the last one
+// that ended has left, in this run or an earlier one.
+
+// What `stage` depends on beyond files: members of the case and of the options, a new object. With
+// --load-inputs what the inputs were made from is what their record says (`records` may be NULL).
+json_t *gt_plan_basis(const struct gt_plan *plan, const struct gt_case *test,
+                      enum gt_stage_id stage, const json_t *records);
+
+// Is the basis recorded of `stage` what it would be in this run? GT_BAD_USAGE names the member that
+// differs, and both values.
+GT_MUST_USE gt_code gt_plan_check_basis(const struct gt_plan *plan, const struct gt_case *test,
+                                        enum gt_stage_id stage, const json_t *records,
+                                        struct gt_err *err);
+
+// All files that `stage` reads, a new array of {"name", "stage" that writes it, "hash"}. Without
+// "hash" if no record has it.
+json_t *gt_plan_inputs(const struct gt_plan *plan, const struct gt_case *test,
+                       enum gt_stage_id stage, const json_t *records);
+
+// May `stage` go by what earlier runs left? Every stage before it that is not part of this run, but
+// recorded, must have been done with what this run says, and read the files that are there now; and
+// every file that `stage` reads must be recorded. Else GT_BAD_USAGE names stage and reason.
+// *needs: name -> hash of the files that no stage of this run has written, for the request's
+// "records"; a new object.
+GT_MUST_USE gt_code gt_plan_check(const struct gt_plan *plan, const struct gt_case *test,
+                                  enum gt_stage_id stage, const json_t *records, json_t **needs,
+                                  struct gt_err *err);
 
 #endif // GT_RUN_PLAN_H

@@ -1,9 +1,11 @@
 #include "run/rundir.h"
 
 #include "base/utf8.h"
+#include "run/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,9 @@
 
 // With less than this left on the disk a failure is not believed.
 #define MIN_ROOM 65536
+
+// In working folders that lie elsewhere: a link to the run directory they belong to.
+#define OWNER ".run"
 
 // A folder with other people's files is not ours to empty.
 static gt_code check_ours(const char *path, struct gt_err *err)
@@ -63,19 +68,77 @@ static gt_code take_lock(struct gt_rundir *r, struct gt_err *err)
 	return rc;
 }
 
-// TMPDIR of a job ends up in a shell command that IREE does not quote.
+// What a link holds, allocated; NULL if it is none.
+static char *read_link(const char *path)
+{
+	char text[PATH_MAX];
+	ssize_t n = readlink(path, text, sizeof text);
+	return n > 0 && (size_t)n < sizeof text ? gt_strndup(text, (size_t)n) : NULL;
+}
+
+// Working folders of a run that was killed. Those elsewhere are removed only if they say that they
+// are this directory's: it may be a copy of one that another run holds.
+static gt_code remove_left_over(const struct gt_rundir *r, const char *tmp, struct gt_err *err)
+{
+	char *elsewhere = read_link(tmp);
+	if (elsewhere) {
+		char *back = gt_path_join(elsewhere, OWNER);
+		char *owner = read_link(back);
+		if (owner && strcmp(owner, r->path) == 0)
+			(void)!gt_remove_tree(elsewhere, NULL);
+		free(owner);
+		free(back);
+		free(elsewhere);
+	}
+	return gt_remove_tree(tmp, err); // of a link, only the link
+}
+
+static gt_code make_link(const char *to, const char *path, struct gt_err *err)
+{
+	return symlink(to, path) == 0 ? GT_OK : gt_fail_errno(err, "cannot make the link '%s'", path);
+}
+
+// TMPDIR of a job ends up in a shell command that IREE does not quote. Where the path of the run
+// directory cannot be used there, its tmp is a link to a folder that can.
 static gt_code make_tmp(struct gt_rundir *r, struct gt_err *err)
 {
-	r->tmp = gt_path_join(r->path, "tmp");
-	if (!gt_path_is_plain(r->tmp)) {
-		free(r->tmp);
-		r->tmp = gt_strdup("/tmp/gauntlet-XXXXXX");
-		if (!mkdtemp(r->tmp))
-			return gt_fail_errno(err, "cannot make a working folder in /tmp");
-		return GT_OK;
+	char *tmp = gt_path_join(r->path, "tmp");
+	gt_code rc = remove_left_over(r, tmp, err);
+	if (!rc && gt_path_is_plain(tmp)) {
+		r->tmp = gt_strdup(tmp);
+		rc = gt_make_folders(r->tmp, err);
+	} else if (!rc) {
+		rc = gt_temporary_folder("run", &r->tmp, err);
+		char *back = rc ? NULL : gt_path_join(r->tmp, OWNER);
+		if (!rc)
+			rc = make_link(r->path, back, err);
+		if (!rc)
+			rc = make_link(r->tmp, tmp, err);
+		free(back);
 	}
-	gt_code rc = gt_remove_tree(r->tmp, err);
-	return rc ? rc : gt_make_folders(r->tmp, err);
+	free(tmp);
+	return rc;
+}
+
+gt_code gt_rundir_share(const char *folder, int *lock, struct gt_err *err)
+{
+	char *path = gt_format("%s/../run.lock", folder);
+	gt_code rc = GT_OK;
+	*lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (*lock < 0 && errno != ENOENT)
+		rc = gt_fail_errno(err, "cannot open '%s'", path);
+	else if (*lock >= 0 && flock(*lock, LOCK_SH | LOCK_NB) != 0)
+		rc = errno == EWOULDBLOCK
+		             ? gt_fail(err, GT_BAD_USAGE,
+		                       "another gauntlet is running in the run directory of '%s': wait "
+		                       "for it", folder)
+		             : gt_fail_errno(err, "cannot lock '%s'", path);
+	if (rc && *lock >= 0) {
+		close(*lock);
+		*lock = -1;
+	}
+	free(path);
+	return rc;
 }
 
 gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *err)
@@ -100,8 +163,12 @@ gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *e
 
 void gt_rundir_close(struct gt_rundir *r)
 {
-	if (r->tmp)
+	if (r->tmp) {
+		char *link = gt_path_join(r->path, "tmp");
 		(void)!gt_remove_tree(r->tmp, NULL);
+		(void)!gt_remove_tree(link, NULL);
+		free(link);
+	}
 	if (r->lock >= 0)
 		close(r->lock);
 	free(r->tmp);
@@ -188,18 +255,16 @@ gt_code gt_rundir_test(const struct gt_rundir *r, const struct gt_case *test,
                        struct gt_err *err)
 {
 	char *folder = gt_rundir_test_path(r, test);
-	char *stages = gt_path_join(folder, "stages.json");
 	*records = NULL;
 	gt_code rc = gt_make_folders(folder, err);
-	if (!rc && (!fresh || keep_inputs) && gt_is_file(stages))
-		rc = gt_json_read(stages, records, err);
+	if (!rc && (!fresh || keep_inputs))
+		rc = gt_record_read(folder, records, err);
 	if (!rc && fresh)
 		rc = empty_folder(folder, keep_inputs, err);
 	if (!rc)
 		rc = write_test_json(folder, test, options, err);
 	if (!*records)
-		*records = json_object();
-	free(stages);
+		*records = gt_record_new();
 	free(folder);
 	return rc;
 }

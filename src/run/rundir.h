@@ -11,7 +11,7 @@
 
 struct gt_rundir {
 	char *path;  // absolute
-	char *tmp;   // <run>/tmp, or a folder of ours elsewhere if IREE could not stand its name
+	char *tmp;   // <run>/tmp, or what that links to, if IREE could not stand its name
 	int lock;
 };
 
@@ -22,12 +22,18 @@ GT_MUST_USE gt_code gt_rundir_open(const char *path, struct gt_rundir *out, stru
 // Remove the working folders and release the lock.
 void gt_rundir_close(struct gt_rundir *rundir);
 
+// Keep runners out of the run directory of a test's folder while *lock is open: for who works there
+// beside others of the same kind. GT_BAD_USAGE: a runner holds it. *lock is -1 where nothing can
+// be locked, as in a folder that was copied elsewhere.
+GT_MUST_USE gt_code gt_rundir_share(const char *folder, int *lock, struct gt_err *err);
+
 // A new, empty working folder below tmp/, in place of an older one of that name. Returns an O_DIRECTORY descriptor.
 GT_MUST_USE gt_code gt_rundir_scratch(const struct gt_rundir *rundir, const char *name, int *fd,
                                       struct gt_err *err);
 
 // Prepare a test's folder: emptied if `fresh` (but for its inputs if `keep_inputs`), and test.json
-// written. *records is what stages.json of an earlier run says, a new object (empty if fresh).
+// written. *records is stages.json of an earlier run, a new object (run/record.h); not read if fresh,
+// unless inputs are kept. GT_BAD_DATA: it cannot be read; then nothing has changed.
 GT_MUST_USE gt_code gt_rundir_test(const struct gt_rundir *rundir, const struct gt_case *test,
                                    const json_t *options, bool fresh, bool keep_inputs,
                                    json_t **records, struct gt_err *err);

@@ -2,10 +2,10 @@
 
 #include "base/utf8.h"
 #include "run/job.h"
+#include "run/record.h"
 #include "run/retry.h"
 #include "run/stagelog.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,17 +26,13 @@ struct gt_test {
 	struct gt_job *job; // under way, or the idle instance
 	struct gt_job *instance;
 	json_t *records;   // stages.json
-	json_t *known;     // file -> hash, from an earlier run
-	json_t *made;      // file -> hash, in this run
+	json_t *inputs;    // of the stage that is under way; NULL if none is
+	bool unreadable;   // stages.json of an earlier run is; it stays as it is
+	bool refused;      // the stage may not begin: what is recorded of it stays as it is
 };
 
 static void start_stage(struct gt_test *t);
 static void next_stage(struct gt_test *t);
-
-static json_t *seconds_json(double seconds)
-{
-	return json_real(round(seconds * 1e6) / 1e6);
-}
 
 static void give_back_machine(struct gt_test *t);
 
@@ -49,8 +45,7 @@ static void leave(struct gt_test *t)
 		gt_job_release(t->instance);
 	json_decref(t->test_json);
 	json_decref(t->records);
-	json_decref(t->known);
-	json_decref(t->made);
+	json_decref(t->inputs);
 	free(t->folder);
 	free(t);
 	gt_runner_slot_free(r, slot);
@@ -77,9 +72,7 @@ static void end_test(struct gt_test *t, const char *status, const char *why, con
                      const char *message)
 {
 	struct gt_runner *r = t->runner;
-	char *path = gt_path_join(t->folder, "stages.json");
-	gt_code rc = gt_json_write(path, t->records, r->err);
-	free(path);
+	gt_code rc = t->unreadable ? GT_OK : gt_record_write(t->folder, t->records, r->err);
 	if (rc) {
 		gt_runner_fail(r, rc);
 	} else {
@@ -92,64 +85,30 @@ static void end_test(struct gt_test *t, const char *status, const char *why, con
 	leave(t);
 }
 
-static json_t *inputs_json(const struct gt_test *t)
-{
-	json_t *list = json_array();
-	char *reads = gt_strdup(gt_stage(t->stage)->reads), *rest = reads;
-	for (char *file; (file = strtok_r(rest, " ", &rest));) {
-		json_t *hash = json_object_get(t->made, file);
-		if (!hash)
-			hash = json_object_get(t->known, file);
-		if (hash)
-			json_array_append_new(list, json_pack("{s:s,s:O}", "name", file, "hash", hash));
-	}
-	free(reads);
-	return list;
-}
-
 static json_t *end_event(const struct gt_test *t, const struct gt_ending *e)
 {
-	const struct gt_job_report *p = &e->report;
-	json_t *files = json_object_get(e->reply, "files");
-	json_t *detail = json_object_get(e->reply, "detail");
-	json_t *event = json_pack("{s:s,s:s,s:s,s:i,s:b,s:s,s:o}", "event", "stage-end", "test",
-	                          t->test->id, "stage", gt_stage(t->stage)->name, "attempt",
-	                          t->attempt, "ok", e->ok, "why", e->why, "message",
-	                          gt_json_text(e->message ? e->message : ""));
-	gt_json_set(event, "seconds", seconds_json(e->seconds));
-	gt_json_set(event, "user_seconds", seconds_json((double)p->user_us / 1e6));
-	gt_json_set(event, "system_seconds", seconds_json((double)p->system_us / 1e6));
-	gt_json_set(event, "max_rss_kb", json_integer(p->max_rss_kb));
-	gt_json_set(event, "output_bytes", json_integer((json_int_t)p->output_bytes));
-	gt_json_set(event, "dropped_bytes", json_integer((json_int_t)p->dropped_bytes));
-	gt_json_set(event, "leftovers", json_integer(p->leftovers));
-	if (p->leftovers)
-		gt_json_set(event, "leaked", gt_json_text(p->leftover_names));
-	gt_json_set(event, "files", json_is_array(files) ? json_incref(files) : json_array());
-	gt_json_set(event, "detail", json_is_object(detail) ? json_incref(detail) : json_object());
+	json_t *event = json_pack("{s:s,s:s,s:s}", "event", "stage-end", "test", t->test->id, "stage",
+	                          gt_stage(t->stage)->name);
+	gt_record_facts(event, t->attempt, e);
 	return event;
 }
 
-// What stages.json keeps of a stage, and which files later stages of this run may trust.
+static json_t *stages_of(const struct gt_test *t)
+{
+	return json_object_get(t->records, "stages");
+}
+
+// What stages.json keeps of a stage, and later stages go by.
 static void keep_record(struct gt_test *t, const json_t *event, const json_t *identity)
 {
-	json_t *record = json_deep_copy(event);
-	json_object_del(record, "event");
-	json_object_del(record, "test");
-	json_object_del(record, "stage");
-	gt_json_set(record, "inputs", inputs_json(t));
-	gt_json_set(record, "tool", identity ? json_deep_copy(identity) : json_object());
-	json_t *stages = json_object_get(t->records, "stages");
-	gt_json_set(stages, gt_stage(t->stage)->name, record);
-
-	size_t i;
-	json_t *file;
-	json_array_foreach(json_object_get(event, "files"), i, file) {
-		const char *name = gt_json_string_or(file, "name", NULL);
-		json_t *hash = json_object_get(file, "hash");
-		if (name && json_is_string(hash))
-			gt_json_set(t->made, name, json_incref(hash));
-	}
+	const struct gt_plan *plan = &t->runner->config->plan;
+	if (t->refused && json_object_get(stages_of(t), gt_stage(t->stage)->name))
+		return; // what it left before is as good as it was
+	json_t *inputs = t->inputs ? t->inputs : json_array();
+	json_t *basis = gt_plan_basis(plan, t->test, t->stage, stages_of(t));
+	t->inputs = NULL;
+	gt_json_set(stages_of(t), gt_stage(t->stage)->name,
+	            gt_record_make(event, inputs, basis, identity));
 }
 
 static void after_stage(struct gt_test *t, const struct gt_ending *e)
@@ -348,11 +307,14 @@ static void start_stage(struct gt_test *t)
 		return;
 	struct gt_err err = {0};
 	json_t *needs;
-	if (gt_plan_needs(plan, t->test, t->stage, t->made, t->known, &needs, &err)) {
+	if (gt_plan_check(plan, t->test, t->stage, stages_of(t), &needs, &err)) {
 		json_decref(needs);
+		t->refused = true;
 		fail_stage(t, "error", err.text);
 		return;
 	}
+	json_decref(t->inputs); // of an earlier attempt
+	t->inputs = gt_plan_inputs(plan, t->test, t->stage, stages_of(t));
 	char *request = make_request(t, needs);
 	start_job(t, host, place, request);
 	free(request);
@@ -421,27 +383,21 @@ void gt_test_stop(struct gt_test *t)
 		leave(t);
 }
 
-// File hashes that an earlier run recorded in stages.json.
-static json_t *known_files(const json_t *records)
+// Setup has emptied the folder, of all but the inputs if they are to be loaded.
+static void begin_anew(struct gt_test *t)
 {
-	json_t *known = json_object();
-	const char *stage;
-	json_t *record, *file;
-	size_t i;
-	json_object_foreach(json_object_get(records, "stages"), stage, record) {
-		json_array_foreach(json_object_get(record, "files"), i, file) {
-			const char *name = gt_json_string_or(file, "name", NULL);
-			json_t *hash = json_object_get(file, "hash");
-			if (name && json_is_string(hash))
-				gt_json_set(known, name, json_incref(hash));
-		}
-	}
-	return known;
+	const char *name = gt_stage(GT_CONSTRUCT_INPUTS)->name;
+	json_t *kept = json_object_get(stages_of(t), name);
+	json_t *stages = json_object();
+	if (t->runner->config->plan.options->load_inputs && kept)
+		gt_json_set(stages, name, json_incref(kept));
+	gt_json_set(t->records, "stages", stages);
 }
 
 // What an earlier run left cannot be read: the first stage fails with that.
 static void begin_refused(struct gt_test *t, const char *message)
 {
+	t->unreadable = true;
 	t->stage = gt_plan_next(&t->runner->config->plan, t->stage);
 	emit_start(t);
 	fail_stage(t, "error", message);
@@ -452,7 +408,7 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 	const struct gt_plan *plan = &r->config->plan;
 	struct gt_test *t = gt_zalloc(1, sizeof *t);
 	*t = (struct gt_test){.runner = r, .slot = slot, .test = test, .attempt = 1,
-	                      .test_json = gt_case_to_json(test), .made = json_object(),
+	                      .test_json = gt_case_to_json(test),
 	                      .folder = gt_rundir_test_path(r->rundir, test)};
 	r->slots[slot] = t;
 	struct gt_err err = {0};
@@ -465,11 +421,9 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 		leave(t);
 		return;
 	}
-	t->known = known_files(t->records);
-	gt_json_set(t->records, "format", json_integer(1));
+	if (plan->stages[GT_SETUP])
+		begin_anew(t);
 	gt_json_set(t->records, "test", gt_json_text(test->id));
-	if (!json_is_object(json_object_get(t->records, "stages")) || plan->stages[GT_SETUP])
-		gt_json_set(t->records, "stages", json_object());
 	if (rc)
 		begin_refused(t, err.text);
 	else

@@ -1,9 +1,9 @@
 // comparison: outputs against golden outputs; decides PASS or Numerics. Loads no engine.
+#include "stage/numbers.h"
 #include "stage/stage.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct findings {
 	json_t *outputs;           // of all sets, for comparison.json
@@ -24,15 +24,31 @@ static void note_first(struct findings *f, size_t set, enum gt_difference d, con
 	gt_buf_puts(&f->sentence, sentence);
 }
 
-static json_t *error_at(double value, const struct gt_tensor *t, size_t at)
+static void set_index(json_t *json, const struct gt_tensor *t, size_t at)
 {
 	struct gt_buf index = {0};
-	json_t *json = json_object();
 	gt_index_describe(t->rank, t->dims, at, &index);
-	gt_json_set(json, "value", gt_json_real(value));
 	gt_json_set(json, "index", json_string(gt_buf_text(&index)));
 	gt_buf_free(&index);
+}
+
+// An element: exact, also where a double is not.
+static json_t *element(const struct gt_comparison *r, double value, uint64_t exact)
+{
+	return r->is_integer ? gt_integer_json(exact, r->is_signed) : gt_json_real(value);
+}
+
+static json_t *error_at(json_t *value, const struct gt_tensor *t, size_t at)
+{
+	json_t *json = json_object();
+	gt_json_set(json, "value", value);
+	set_index(json, t, at);
 	return json;
+}
+
+static json_t *largest_error(const struct gt_comparison *r)
+{
+	return r->is_integer ? gt_integer_json(r->exact_max_abs, false) : gt_json_real(r->max_abs);
 }
 
 static json_t *pair_to_json(const struct gt_comparison *r, const struct gt_tensor *gold)
@@ -42,12 +58,12 @@ static json_t *pair_to_json(const struct gt_comparison *r, const struct gt_tenso
 	gt_json_set(json, "total", json_integer((json_int_t)r->total));
 	gt_json_set(json, "mismatches", json_integer((json_int_t)r->mismatches));
 	if (r->finite_pairs) {
-		gt_json_set(json, "max_absolute_error", error_at(r->max_abs, gold, r->max_abs_at));
-		gt_json_set(json, "max_relative_error", error_at(r->max_rel, gold, r->max_rel_at));
+		gt_json_set(json, "max_absolute_error", error_at(largest_error(r), gold, r->max_abs_at));
+		gt_json_set(json, "max_relative_error", error_at(gt_json_real(r->max_rel), gold, r->max_rel_at));
 	}
 	if (r->mismatches) {
-		json_t *first = error_at(r->first_out, gold, r->first_mismatch);
-		gt_json_set(first, "gold", gt_json_real(r->first_gold));
+		json_t *first = error_at(element(r, r->first_out, r->exact_out), gold, r->first_mismatch);
+		gt_json_set(first, "gold", element(r, r->first_gold, r->exact_gold));
 		gt_json_set(json, "first_mismatch", first);
 	}
 	gt_json_set(json, "nan", json_pack("{s:I,s:I}", "output", (json_int_t)r->nan_out, "gold",
@@ -58,13 +74,27 @@ static json_t *pair_to_json(const struct gt_comparison *r, const struct gt_tenso
 	return json;
 }
 
-// A number for people: NaN has no sign.
-static const char *number(double value, char text[32])
+static const char *element_text(const struct gt_comparison *r, double value, uint64_t exact,
+                                enum gt_dtype type, char text[GT_NUMBER_SIZE])
 {
-	if (isnan(value))
-		return "nan";
-	snprintf(text, 32, "%.9g", value);
-	return text;
+	return r->is_integer ? gt_integer_text(exact, r->is_signed, text)
+	                     : gt_real_text(value, type, text);
+}
+
+// The largest errors are those of finite pairs. Where none of these is at fault, nothing is said:
+// an error of 0 would belittle what is wrong elsewhere.
+static void describe_errors(const struct gt_comparison *r, struct gt_buf *text)
+{
+	char exact[GT_NUMBER_SIZE];
+	if (r->finite_pairs == 0 || (r->mismatches && r->finite_mismatches == 0))
+		return;
+	gt_buf_printf(text, "; largest error%s ",
+	              r->finite_mismatches < r->mismatches ? " over the finite values" : "");
+	if (r->is_integer)
+		gt_buf_puts(text, gt_integer_text(r->exact_max_abs, false, exact));
+	else
+		gt_buf_printf(text, "%.3g", r->max_abs);
+	gt_buf_printf(text, " absolute, %.3g relative", r->max_rel);
 }
 
 // One sentence about a pair that differs.
@@ -77,13 +107,13 @@ static void describe(const struct gt_comparison *r, const struct gt_value *out,
 	if (r->difference == GT_DIFF_VALUE) {
 		struct gt_buf index = {0};
 		gt_index_describe(gold->tensor.rank, gold->tensor.dims, r->first_mismatch, &index);
-		char is[32], right[32];
+		enum gt_dtype type = gold->tensor.type;
+		char is[GT_NUMBER_SIZE], right[GT_NUMBER_SIZE];
 		gt_buf_printf(text, "%zu of %zu values differ, the first at %s: %s where %s is right",
-		              r->mismatches, r->total, gt_buf_text(&index), number(r->first_out, is),
-		              number(r->first_gold, right));
-		if (r->finite_pairs)
-			gt_buf_printf(text, "; largest error %.3g absolute, %.3g relative", r->max_abs,
-			              r->max_rel);
+		              r->mismatches, r->total, gt_buf_text(&index),
+		              element_text(r, r->first_out, r->exact_out, type, is),
+		              element_text(r, r->first_gold, r->exact_gold, type, right));
+		describe_errors(r, text);
 		gt_buf_free(&index);
 	} else {
 		gt_buf_printf(text, "%s is %s where %s is right", gt_difference_name(r->difference),
@@ -107,9 +137,7 @@ static void compare_pair(struct findings *f, const struct gt_options *o, size_t 
 	gt_buf_printf(&f->log, "output %zu '%s' %s: ", i, gold->name, gt_buf_text(&shape));
 	if (r.difference == GT_DIFF_NONE) {
 		gt_buf_printf(&f->log, "%zu of %zu values match", r.total - r.mismatches, r.total);
-		if (r.finite_pairs)
-			gt_buf_printf(&f->log, "; largest error %.3g absolute, %.3g relative", r.max_abs,
-			              r.max_rel);
+		describe_errors(&r, &f->log);
 	} else {
 		describe(&r, out, gold, &text);
 		gt_buf_puts(&f->log, gt_buf_text(&text));
@@ -197,8 +225,12 @@ static gt_code save(struct gt_stage_context *c, struct findings *f, struct gt_er
 	json_object_del(c->detail, "format");
 	gt_json_set(json, "outputs", json_incref(f->outputs));
 	gt_code rc = gt_file_write(log, text.data, text.length, err);
+	char *exact = gt_exact_json(json);
+	if (!rc && !exact)
+		rc = gt_fail(err, GT_INTERNAL, "cannot write '%s' as JSON", json_path);
 	if (!rc)
-		rc = gt_json_write(json_path, json, err);
+		rc = gt_file_write(json_path, exact, strlen(exact), err);
+	free(exact);
 	if (!rc) {
 		gt_names_add(&c->written, "inference_comparison.log");
 		gt_names_add(&c->written, "comparison.json");

@@ -26,6 +26,8 @@ gt_code gt_stage_compiled_inference(struct gt_stage_context *c, struct gt_err *e
 	char *module = gt_path_join(c->folder, "compiled_model.vmfb");
 	gt_code rc = gt_json_read(import_path, &import, err);
 	if (!rc)
+		rc = gt_json_check_format(import, 1, import_path, err);
+	if (!rc)
 		rc = gt_json_string(import, "function", &function, err);
 	if (!rc)
 		rc = c->engine->runner->open(module, function, c->options->device, err);

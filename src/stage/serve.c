@@ -12,8 +12,7 @@
 // it was made from hold it all.
 #define MAX_DETAIL 65536
 
-// Files that an earlier run left are used only if they are what its record says.
-static gt_code check_records(const char *folder, const json_t *records, struct gt_err *err)
+gt_code gt_stage_check_records(const char *folder, const json_t *records, struct gt_err *err)
 {
 	const char *name;
 	json_t *want;
@@ -83,7 +82,7 @@ static gt_code run_stage(const struct gt_server *server, const json_t *request, 
 	if (!rc)
 		rc = gt_options_from_json(json_object_get(request, "options"), &options, err);
 	if (!rc)
-		rc = check_records(folder, json_object_get(request, "records"), err);
+		rc = gt_stage_check_records(folder, json_object_get(request, "records"), err);
 	if (!rc) {
 		enum gt_stage_id id = gt_stage_parse(name);
 		bool served = can_serve(server, &test, &options, id);
@@ -137,6 +136,8 @@ static gt_code list_devices(const struct gt_server *server, json_t *detail, stru
 static char *make_reply(gt_code rc, const struct gt_err *err, json_t *files, json_t *detail)
 {
 	if (json_dumpb(detail, NULL, 0, JSON_COMPACT) > MAX_DETAIL)
+		json_object_del(detail, "sources"); // it grows with the test, the rest does not
+	if (json_dumpb(detail, NULL, 0, JSON_COMPACT) > MAX_DETAIL)
 		json_object_clear(detail);
 	json_t *reply = json_object();
 	gt_json_set(reply, "ok", json_boolean(rc == GT_OK));
@@ -171,7 +172,7 @@ char *gt_stage_serve(void *self, const char *request_text)
 		rc = list_devices(server, detail, &err);
 	else
 		rc = gt_fail(&err, GT_INTERNAL, "a request with the unknown action '%s'", action);
-	if (rc)
+	if (rc && !server->quiet)
 		fprintf(stderr, "%s\n", err.text);
 	char *reply = make_reply(rc, &err, files, detail);
 	json_decref(request);

@@ -106,6 +106,7 @@ INLINE void compare_floats(const void *out, const void *gold, size_t count,
 			double size = fabs(g), absolute = fabs(o - g), bound = atol + rtol * size;
 			matches = absolute <= bound;
 			zeros_pass = zeros_pass && size <= bound;
+			r.finite_mismatches += !matches;
 			add_finite(&r, i, absolute, size);
 		} else {
 			matches = odd_pair_matches(o, g, tolerance->nan_equal);
@@ -150,8 +151,13 @@ INLINE void compare_integers(const void *out, const void *gold, size_t count,
 		uint64_t size = is_signed && (int64_t)g < 0 ? 0 - g : g;
 		double bound = atol + rtol * (double)size;
 		zeros_pass = zeros_pass && within(size, bound);
-		if (!within(difference, bound))
+		if (!within(difference, bound)) {
+			if (r.mismatches == 0) {
+				r.exact_out = o;
+				r.exact_gold = g;
+			}
 			add_mismatch(&r, i, integer_double(o, is_signed), integer_double(g, is_signed));
+		}
 		if (difference == 0)
 			continue;
 		// The largest is kept as an integer: doubles would call close ones equal.
@@ -165,6 +171,10 @@ INLINE void compare_integers(const void *out, const void *gold, size_t count,
 			r.max_rel_at = i;
 		}
 	}
+	r.is_integer = true;
+	r.is_signed = is_signed;
+	r.finite_mismatches = r.mismatches;
+	r.exact_max_abs = largest;
 	r.max_abs = (double)largest;
 	r.max_rel = r.max_rel > 0 ? r.max_rel : 0;
 	r.finite_pairs = count;
@@ -188,6 +198,7 @@ INLINE void compare_complex(const void *out, const void *gold, size_t count,
 		if (!nan_out && !inf_out && gold_finite) {
 			double absolute = hypot(o[0] - g[0], o[1] - g[1]);
 			matches = absolute <= bound;
+			r->finite_mismatches += !matches;
 			add_finite(r, i, absolute, size);
 		} else if (nan_out || nan_gold) {
 			matches = tolerance->nan_equal && nan_out && nan_gold;

@@ -35,8 +35,13 @@ struct gt_comparison {
 	size_t finite_pairs;
 	double max_abs, max_rel;
 	size_t max_abs_at, max_rel_at;
+	size_t finite_mismatches; // of the mismatches, those where both sides are finite
 	size_t first_mismatch;  // flat index; valid only if mismatches > 0
 	double first_out, first_gold;
+	// Integers and bools have no room in a double: the same three numbers exactly, as 64 bits,
+	// sign-extended if `is_signed`. The largest error is never negative. Set only if `is_integer`.
+	bool is_integer, is_signed;
+	uint64_t exact_out, exact_gold, exact_max_abs;
 	size_t nan_out, nan_gold, inf_out, inf_gold; // tallies per side
 	// All-zero output of the same shape passes by the same rule, and there is at least one element:
 	// the comparison proves little and says so. Depends on gold alone.

@@ -34,7 +34,11 @@ struct gt_onnx_port {
 	bool has_shape;     // false: even the rank is unknown
 	uint32_t rank;
 	struct gt_onnx_dim *dims;
+	size_t position;    // among all inputs of the graph, or all outputs
 };
+
+// Append what the model says of a port: "Nx?x3xf32", or "f32 of any shape".
+void gt_onnx_port_describe(const struct gt_onnx_port *port, struct gt_buf *out);
 
 // The face of a model. Owns everything.
 struct gt_onnx_model {
@@ -44,6 +48,8 @@ struct gt_onnx_model {
 	size_t node_count;
 	struct gt_onnx_port *inputs; // graph inputs that are not initializers, in order
 	size_t input_count;
+	struct gt_onnx_port *defaults; // graph inputs that are initializers too, in order
+	size_t default_count;
 	struct gt_onnx_port *outputs;
 	size_t output_count;
 	struct gt_names external; // "location" of external data, each once, sorted, unchecked
@@ -54,6 +60,12 @@ struct gt_onnx_model {
 GT_MUST_USE gt_code gt_onnx_read_model(const char *path, struct gt_onnx_model *out,
                                        struct gt_err *err);
 void gt_onnx_model_free(struct gt_onnx_model *model);
+
+// The value of the initializer `name` of a model file. GT_NOT_FOUND if there is no dense one;
+// GT_UNSUPPORTED if its elements are in another file or not carried. `out` is overwritten, and
+// empty after a failure.
+GT_MUST_USE gt_code gt_onnx_read_initializer(const char *path, const char *name,
+                                             struct gt_tensor *out, struct gt_err *err);
 
 // May a model's external data live at `location`? Relative, no "..", not empty, no NUL.
 bool gt_onnx_location_is_safe(const char *location);

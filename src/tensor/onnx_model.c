@@ -209,9 +209,10 @@ static void read_type(const Onnx__TypeProto *type, struct gt_onnx_port *port)
 	}
 }
 
-static void read_port(const Onnx__ValueInfoProto *info, struct gt_onnx_port *port)
+static void read_port(const Onnx__ValueInfoProto *info, size_t position, struct gt_onnx_port *port)
 {
-	*port = (struct gt_onnx_port){.name = gt_strdup(text_or_empty(info->name))};
+	*port = (struct gt_onnx_port){.name = gt_strdup(text_or_empty(info->name)),
+	                              .position = position};
 	read_type(info->type, port);
 }
 
@@ -225,12 +226,14 @@ static void read_ports(const Onnx__GraphProto *g, struct gt_onnx_model *out)
 			texts_add(&initializers, text_or_empty(g->sparse_initializer[i]->values->name));
 	texts_sort(&initializers);
 	out->inputs = gt_zalloc(g->n_input, sizeof *out->inputs);
+	out->defaults = gt_zalloc(g->n_input, sizeof *out->defaults);
 	for (size_t i = 0; i < g->n_input; i++)
-		if (!texts_contain(&initializers, text_or_empty(g->input[i]->name)))
-			read_port(g->input[i], &out->inputs[out->input_count++]);
+		read_port(g->input[i], i, texts_contain(&initializers, text_or_empty(g->input[i]->name))
+		                                ? &out->defaults[out->default_count++]
+		                                : &out->inputs[out->input_count++]);
 	out->outputs = gt_zalloc(g->n_output, sizeof *out->outputs);
 	for (size_t i = 0; i < g->n_output; i++)
-		read_port(g->output[i], &out->outputs[out->output_count++]);
+		read_port(g->output[i], i, &out->outputs[out->output_count++]);
 	free(initializers.items);
 }
 
@@ -306,9 +309,24 @@ void gt_onnx_model_free(struct gt_onnx_model *model)
 {
 	free(model->graph_name);
 	free_ports(model->inputs, model->input_count);
+	free_ports(model->defaults, model->default_count);
 	free_ports(model->outputs, model->output_count);
 	gt_names_free(&model->external);
 	*model = (struct gt_onnx_model){0};
+}
+
+void gt_onnx_port_describe(const struct gt_onnx_port *port, struct gt_buf *out)
+{
+	for (uint32_t i = 0; i < port->rank; i++) {
+		const struct gt_onnx_dim *dim = &port->dims[i];
+		if (dim->value >= 0)
+			gt_buf_printf(out, "%" PRId64 "x", dim->value);
+		else
+			gt_buf_printf(out, "%sx", dim->name ? dim->name : "?");
+	}
+	gt_shape_describe(0, NULL, port->type, out);
+	if (!port->has_shape)
+		gt_buf_puts(out, " of any shape");
 }
 
 bool gt_onnx_location_is_safe(const char *location)

@@ -16,6 +16,8 @@
 
 #define FIELD_RAW_DATA 9
 #define FIELD_DOC_STRING 12
+#define FIELD_GRAPH_NODE 1
+#define FIELD_MODEL_FUNCTIONS 25
 
 // The typed field that holds the elements of a type, as ONNX assigns them.
 enum store { STORE_FLOAT, STORE_DOUBLE, STORE_INT32, STORE_INT64, STORE_UINT64 };
@@ -172,7 +174,7 @@ static gt_code decode(const Onnx__TensorProto *p, const ProtobufCBinaryData *raw
 		return gt_fail(err, GT_BAD_DATA, "its element type %" PRId32 " is unknown", p->data_type);
 	if (p->has_data_location && p->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
 		return gt_fail(err, GT_UNSUPPORTED, "its elements are in another file (external data), "
-		                                    "which this version does not read in test data");
+		                                    "which this version does not read");
 	if (p->segment)
 		return gt_fail(err, GT_UNSUPPORTED, "it is one segment of a larger tensor");
 	if (p->n_dims > GT_MAX_RANK)
@@ -258,6 +260,47 @@ gt_code gt_onnx_read_value(const char *path, enum gt_kind kind, struct gt_value 
 	rc = kind == GT_KIND_TENSOR ? read_tensor(&map, out, err) : refuse_kind(&map, kind, err);
 	if (rc)
 		gt_err_context(err, "'%s'", path);
+	gt_map_close(&map);
+	return rc;
+}
+
+// Where a tensor's raw_data lies; NULL when it has none.
+static uint8_t *raw_place(const Onnx__TensorProto *p)
+{
+	static uint8_t nothing[1];
+	if (!p->has_raw_data)
+		return NULL;
+	return p->raw_data.data ? p->raw_data.data : nothing;
+}
+
+gt_code gt_onnx_read_initializer(const char *path, const char *name, struct gt_tensor *out,
+                                 struct gt_err *err)
+{
+	static const struct gt_wire_drop drops[] = {
+		{&onnx__graph_proto__descriptor, FIELD_GRAPH_NODE, NULL},
+		{&onnx__model_proto__descriptor, FIELD_MODEL_FUNCTIONS, NULL},
+		{0},
+	};
+	*out = (struct gt_tensor){0};
+	struct gt_map map;
+	gt_code rc = gt_map_open(path, MAX_BYTES, &map, err);
+	if (rc)
+		return rc;
+	ProtobufCMessage *message = NULL;
+	rc = gt_wire_unpack(&onnx__model_proto__descriptor, map.bytes, map.length, drops, &message,
+	                    err);
+	const Onnx__GraphProto *g = rc ? NULL : ((const Onnx__ModelProto *)message)->graph;
+	const Onnx__TensorProto *found = NULL;
+	for (size_t i = 0; g && i < g->n_initializer && !found; i++)
+		if (g->initializer[i]->name && strcmp(g->initializer[i]->name, name) == 0)
+			found = g->initializer[i];
+	if (!rc && !found)
+		rc = gt_fail(err, GT_NOT_FOUND, "there is no dense initializer of that name");
+	else if (!rc)
+		rc = decode(found, &(ProtobufCBinaryData){found->raw_data.len, raw_place(found)}, out, err);
+	if (rc)
+		gt_err_context(err, "'%s': initializer '%s'", path, name);
+	gt_wire_free(message);
 	gt_map_close(&map);
 	return rc;
 }

@@ -28,19 +28,22 @@ class Comparison(support.TestCase):
         cls.make("shape", X, X.reshape(3, 2))
         cls.make("rank", X, X.reshape(6))
         cls.make("type", X, X.astype(np.float64))
-        cls.make("count", X, X, X)
         # |out - gold| <= 1e-3 + 1e-3 * |gold|, in double
         cls.make("just_inside", f32(1000, 0), f32(1001.0009, 0.00099))
         cls.make("just_outside", f32(1000, 0), f32(1001.0021, 0.0011))
         cls.make("infinite", f32(INF, -INF, 1), f32(INF, -INF, 1))
         cls.make("infinite_sign", f32(INF, 1), f32(-INF, 1))
         cls.make("infinite_where_finite", f32(INF, 1), f32(3e38, 1))
+        cls.make("infinite_and_finite", f32(INF, 1), f32(-INF, 2))
         cls.make("nan", f32(NAN, 1), f32(NAN, 1))
         cls.make("nan_where_number", f32(NAN, 1), f32(2, 1))
         cls.make("number_where_nan", f32(2, 1), f32(NAN, 1))
         cls.make("integer", np.array([7, 8], np.int32), np.array([7, 9], np.int32))
         big = 2**62 + 1
         cls.make("big_integer", np.array([big, 1], np.int64), np.array([big - 1, 1], np.int64))
+        cls.make("huge_unsigned", np.array([2**64 - 1, 1], np.uint64),
+                 np.array([2**64 - 2, 1], np.uint64))
+        cls.make("neighbours", np.array([1, 0.1]), np.array([1.0000000000000002, 0.2]))
         cls.make("unsigned", np.array([200, 1], np.uint8), np.array([200, 1], np.uint8))
         cls.make("bool", np.array([True, False]), np.array([True, True]))
         cls.make("half", X.astype(np.float16), (X * 1.0005).astype(np.float16))
@@ -56,8 +59,8 @@ class Comparison(support.TestCase):
 
     def again(self, *flags):
         """The comparison alone, with other rules."""
-        ran = self.gauntlet("run", "-r", "run", "--suite", "suite", "--stages", "comparison",
-                            *flags)
+        ran = self.gauntlet("run", "-r", "run", "--suite", "suite", "-d", "local-sync",
+                            "--stages", "comparison", *flags)
         self.assertIn(ran.code, (0, 1), ran)
         return support.Run(self.path("run"))
 
@@ -84,7 +87,25 @@ class Comparison(support.TestCase):
         self.numerics("shape", "shape", "2x3xf32 where 3x2xf32 is right")
         self.numerics("rank", "shape", "2x3xf32 where 6xf32 is right")
         self.numerics("type", "type", "2x3xf32 where 2x3xf64 is right")
-        self.numerics("count", "count", "returns 1 output where 2 are right")
+
+    def test_numbers_that_differ_look_different(self):
+        run = self.again("--tolerance", "0", "0")
+        self.ends(run, "neighbours", "Numerics", "value",
+                  "1 where 1.0000000000000002 is right; largest error 0.1 absolute")
+        first = run.json("neighbours", "comparison.json")["outputs"][0]["first_mismatch"]
+        self.assertEqual((first["value"], first["gold"]), (1, 1.0000000000000002))
+        text = run.text("neighbours", "comparison.json")
+        self.assertIn('"gold": 1.0000000000000002', text)
+        self.assertIn('"atol": 0.0,', text)
+        self.numerics("big_integer", "value", f"{2**62 + 1} where {2**62} is right",
+                      "largest error 1 absolute")
+        output = self.run_.json("big_integer", "comparison.json")["outputs"][0]
+        self.assertEqual(output["first_mismatch"], {"value": 2**62 + 1, "index": "[0]", "gold": 2**62})
+        self.assertEqual(output["max_absolute_error"], {"value": 1, "index": "[0]"})
+        self.numerics("huge_unsigned", "value", f"{2**64 - 1} where {2**64 - 2} is right")
+        output = self.run_.json("huge_unsigned", "comparison.json")["outputs"][0]
+        self.assertEqual(output["first_mismatch"],
+                         {"value": str(2**64 - 1), "index": "[0]", "gold": str(2**64 - 2)})
 
     def test_tolerance(self):
         self.ends(self.run_, "just_inside", "PASS")
@@ -95,7 +116,13 @@ class Comparison(support.TestCase):
         for name in ("infinite", "nan", "empty"):
             self.ends(self.run_, name, "PASS")
         self.numerics("infinite_sign", "value", "inf where -inf is right")
-        self.numerics("infinite_where_finite", "value", "inf where 3")
+        self.numerics("infinite_where_finite", "value", "inf where 3e+38 is right")
+        # An error of 0 would belittle it: no finite value is wrong.
+        for name in ("infinite_sign", "infinite_where_finite", "nan_where_number"):
+            self.assertNotIn("largest error", self.run_[name]["message"])
+            self.assertNotIn("largest error", self.run_.text(name, "inference_comparison.log"))
+        self.numerics("infinite_and_finite", "value",
+                      "largest error over the finite values 1 absolute, 0.5 relative")
         self.numerics("nan_where_number", "value", ": nan where 2 is right")
         self.numerics("number_where_nan", "value", "2 where nan is right")
 
@@ -132,7 +159,7 @@ class Comparison(support.TestCase):
 
     def test_reference(self):
         """The model itself against what is stored with it."""
-        stages = ["--stages", "native_inference", "comparison"]
+        stages = ["-d", "local-sync", "--stages", "native_inference", "comparison"]
         ran, run = self.run_tests("run", "--suite", "suite", "value", *stages,
                                   "--reference=ort", code=0)
         record = run.json("value", "stages.json")["stages"]["native_inference"]

@@ -98,14 +98,48 @@ class Example(support.TestCase):
         self.assertEqual(raw[0]["dims"], [4, 10])
 
         # A later run goes on with what is there; so does a hand.
-        ran, run = self.run_tests("run", "--suite", EXAMPLE, "--stages", "native_inference",
-                                  "comparison", code=0)
+        ran, run = self.run_tests("run", "--suite", EXAMPLE, "-d", "local-sync", "--stages",
+                                  "native_inference", "comparison", code=0)
         for stage in STAGES:
             for test in ("scaled_gelu_top3", "scaled_gelu_tanh"):
                 ran = self.gauntlet("stage", stage, f"run/{test}")
                 self.assertEqual(ran.code, 0, ran)
                 self.assertTrue(ran.out.startswith(f"{stage}: ok"), ran)
-        ran, run = self.run_tests("run", "--suite", EXAMPLE, "--stages", "comparison", code=0)
+        ran, run = self.run_tests("run", "--suite", EXAMPLE, "-d", "local-sync", "--stages",
+                                  "comparison", code=0)
+
+    def test_record_of_a_stage_by_hand(self):
+        self.run_tests("hand", "--suite", EXAMPLE, "scaled_gelu_tanh", "-d", "local-sync", code=0)
+        path = self.path("hand", "scaled_gelu_tanh", "stages.json")
+        for stage in ("setup", "construct_inputs", "native_inference", "postprocessing"):
+            was = support.read_json(path)["stages"][stage]
+            ran = self.gauntlet("stage", stage, "hand/scaled_gelu_tanh")
+            self.assertEqual(ran.code, 0, ran)
+            now = support.read_json(path)["stages"][stage]
+            self.assertEqual(set(now), set(was))
+            for member in ("ok", "why", "message", "attempt", "inputs", "files", "detail", "basis",
+                           "tool"):
+                self.assertEqual(now[member], was[member], (stage, member))
+
+    def test_a_hook_that_kills_its_process(self):
+        file = write_text(self.path("deadly.py"), HEAD + """
+@register("deadly")
+class Deadly(Base):
+    def forward(self, inputs):
+        if os.path.exists(os.path.join(self.folder, "die")):
+            os.kill(os.getpid(), 11)
+        raise ValueError("not today")
+""")
+        _, run = self.run_tests("deadly", "--suite", file, "-d", "local-sync", code=1)
+        ran = self.gauntlet("stage", "native_inference", "deadly/deadly")
+        self.assertEqual((ran.code, (ran.out + ran.err).count("forward: ValueError")), (1, 1), ran)
+        write_text(run.file("deadly", "die"), "")
+        ran = self.gauntlet("stage", "native_inference", "deadly/deadly")
+        self.assertEqual((ran.code, ran.out),
+                         (1, "native_inference: the frontend crashed\n"), ran)
+        self.assertEqual(run.json("deadly", "stages.json")["stages"]["native_inference"]["why"],
+                         "crash:SIGSEGV")
+        self.assertIn("why     crash:SIGSEGV", run.text("deadly", "native_inference.log"))
 
 
 class Hooks(support.TestCase):

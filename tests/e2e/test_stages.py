@@ -1,5 +1,6 @@
 """The stages: their files, their options, doing some of them only, doing one again by hand."""
 
+import fcntl
 import os
 import shutil
 import unittest
@@ -59,7 +60,13 @@ class Stages(support.TestCase):
                 size = os.path.getsize(self.full.file("t", file["name"]))
                 self.assertEqual(size, file["bytes"])
         self.assertEqual([f["name"] for f in stages["compiled_inference"]["inputs"]],
-                         ["compiled_model.vmfb", "import.json", "input.json"])
+                         ["compiled_model.vmfb", "import.json", "input.json", "input.0.bin"])
+        self.assertEqual(stages["preprocessing"]["inputs"], [])
+        self.assertEqual([f["name"] for f in stages["native_inference"]["inputs"]],
+                         ["model.onnx", self.path("suite", "t", "test_data_set_0", "output_0.pb")])
+        self.assertEqual([f["name"] for f in stages["construct_inputs"]["inputs"]],
+                         ["model.onnx", self.path("suite", "t", "test_data_set_0", "input_0.pb")])
+        self.assertNotIn("sources", stages["construct_inputs"]["detail"])
         self.assertEqual(stages["compilation"]["tool"]["name"], "iree-compiler")
         self.assertIn("3.", stages["compiled_inference"]["tool"]["version"])
 
@@ -71,6 +78,9 @@ class Stages(support.TestCase):
         modified = run.text("t", "model.modified.mlir")
         self.assertIn("linalg.generic", modified)
         self.assertNotIn("!torch", modified)
+        self.assertEqual(
+            [f["name"] for f in run.json("t", "stages.json")["stages"]["compilation"]["inputs"]],
+            ["model.modified.mlir"])
         # What was compiled is the lowered file: without it there is nothing to compile.
         os.unlink(run.file("t", "model.modified.mlir"))
         _, run = self.some("linalg", "--torchtolinalg", "--stages", "compilation", code=1)
@@ -85,7 +95,8 @@ class Stages(support.TestCase):
         self.assertIn("--iree-hal-target-backends=vmvx",
                       run.json("t", "stages.json")["stages"]["compilation"]["detail"]["flags"])
         # A module for one kind of device on another: a sentence, not a crash.
-        _, run = self.some("devices", "-d", "vulkan", "--stages", "compiled_inference", code=1)
+        _, run = self.some("devices", "-b", "vmvx", "-d", "vulkan", "--stages",
+                           "compiled_inference", code=1)
         self.ends(run, "t", "compiled_inference", says="vulkan")
         if "vulkan" in self.gauntlet("doctor").out:
             _, run = self.some("devices", "-b", "vulkan-spirv", "-d", "vulkan", code=0)
@@ -149,6 +160,107 @@ class Stages(support.TestCase):
                     status = "results-summary" if stages == "comparison" else stages
                     self.ends(run, "t", status,
                               says=[file] if change == "gone" else [file, "changed"])
+
+    def test_every_file_of_every_data_set(self):
+        """Also those of sets other than the first, and external data."""
+        ports = [support.tensor("x", support.FLOAT, (2, 3)), support.tensor("y", support.FLOAT, (2, 3))]
+        proto = support.model([support.helper.make_node("Add", ["x", "w"], ["y"])], ports[:1],
+                              ports[1:], initializers=[support.numpy_helper.from_array(X, "w")])
+        weight = proto.graph.initializer[0]
+        weight.data_location = T.EXTERNAL
+        weight.external_data.add(key="location", value="w.data")
+        weight.ClearField("raw_data")
+        write_test(self.path("sets", "s"), proto, ([X], [X + X]), ([-X], [X - X]))
+        with open(self.path("sets", "s", "w.data"), "wb") as f:
+            f.write(X.tobytes())
+        _, run = self.run_tests("sets0", "--suite", "sets", code=0)
+        self.assertEqual(
+            [f["name"] for f in run.json("s", "stages.json")["stages"]["compiled_inference"]["inputs"]],
+            ["compiled_model.vmfb", "import.json", "input.json", "input.0.bin",
+             "data_set_1/input.0.bin", "data_set_1/input.json"])
+        for file, stage in (("w.data", "import_model"),
+                            ("data_set_1/input.0.bin", "compiled_inference"),
+                            ("data_set_1/golden_output.json", "comparison"),
+                            ("data_set_1/output.0.bin", "comparison")):
+            with self.subTest(file):
+                shutil.rmtree(self.path("sets1"), ignore_errors=True)
+                shutil.copytree(self.path("sets0"), self.path("sets1"))
+                with open(self.path("sets1", "s", file), "ab") as f:
+                    f.write(b"\n")
+                _, run = self.run_tests("sets1", "--suite", "sets", "--stages", stage, code=1)
+                self.ends(run, "s", "results-summary" if stage == "comparison" else stage,
+                          says=[file, "changed"])
+
+    def test_files_of_another_test(self):
+        self.copy_of_full("other")
+        write_test(self.path("suite2", "t"), unary("Neg"), ([X], [-X]))
+        for flags in (["--stages", "compiled_inference", "comparison"],
+                      ["--stages", "comparison"], ["--load-inputs"]):
+            _, run = self.run_tests("other", "--suite", "suite2", "t", *flags, code=1)
+            self.assertIn("come from another test", run["t"]["message"])
+            self.assertIn(self.path("suite", "t", "model.onnx"), run["t"]["message"])
+            self.copy_of_full("other")
+
+    def test_files_made_with_other_options(self):
+        flags = ["-d", "local-sync", "--seed", "3"]
+        folder = ["--suite", "suite", "generated"]
+        self.run_tests("made", *folder, *flags, code=0)
+        for changed, stages, says in (
+                (["-d", "local-task", "--seed", "3"], "comparison",
+                 "stage compiled_inference was left out, but was done with device 'local-sync' "
+                 "where this run says 'local-task': run it too"),
+                (flags + ["-b", "vmvx"], "compiled_inference",
+                 "compilation was left out, but was done with backend 'llvm-cpu' where this run "
+                 "says 'vmvx'"),
+                (flags + ["-a", "iree-opt-level=O1"], "construct_inputs", "--iree-opt-level=O1"),
+                (flags + ["--torchtolinalg"], "compiled_inference", "torch_to_linalg"),
+                (["-d", "local-sync", "--seed", "4"], "compiled_inference",
+                 "construct_inputs was left out, but was done with seed 3 where this run says 4"),
+                (flags + ["--dim", "N=4"], "native_inference", "with dims {} where this run says "
+                 "{\"N\":4}")):
+            with self.subTest(changed):
+                _, run = self.run_tests("made", *folder, *changed, "--stages", stages, code=1)
+                self.assertIn(says, run["generated"]["message"])
+                self.assertEqual(run["generated"]["why"], "error")
+        # What a stage does not depend on may change: the seed of inputs that are loaded, rules.
+        self.run_tests("made", *folder, "-d", "local-sync", "--load-inputs", "--seed", "5", code=0)
+        self.run_tests("made", *folder, *flags, "--stages", "comparison", "--tolerance", "1", code=0)
+        _, run = self.run_tests("made", *folder, *flags, "--seed", "5", "--stages", "comparison",
+                                code=1)
+        self.assertIn("with seed 3 where", run["generated"]["message"])
+        self.copy_of_full("gold")
+        _, run = self.some("gold", "--reference", "ort", "--stages", "comparison", code=1)
+        self.assertIn("with reference 'stored' where this run says 'ort'", run["t"]["message"])
+
+    def test_a_stage_that_read_other_files(self):
+        self.copy_of_full("fed")
+        flags = ["-a", "iree-llvmcpu-target-cpu=generic"]
+        self.some("fed", *flags, "--stages", "compilation", code=0)
+        _, run = self.some("fed", *flags, "--stages", "comparison", code=1)
+        self.ends(run, "t", "results-summary", says=[
+            "compiled_inference was left out", "another 'compiled_model.vmfb'"])
+        self.some("fed", *flags, "--stages", "compiled_inference", "comparison", code=0)
+
+    def test_records_of_a_newer_format(self):
+        path = os.path.join(self.copy_of_full("newer"), "stages.json")
+        record = support.read_json(path)
+        record["format"] = 2
+        text = support.json.dumps(record)
+        support.write_text(path, text)
+        _, run = self.some("newer", "--stages", "comparison", code=1)
+        self.ends(run, "t", "results-summary", says=["stages.json", "format 2", "newer"])
+        self.assertEqual(read_text(path), text)
+        self.refused("stage", "comparison", "newer/t", says=["stages.json", "format 2"])
+        self.some("newer", code=0)
+        self.copy_of_full("newer")
+        for name in ("test.json", "import.json"):
+            path = self.path("newer", "t", name)
+            support.write_text(path, read_text(path).replace('"format": 1', '"format": 2'))
+        self.refused("stage", "compiled_inference", "newer/t", says=["test.json", "format 2"])
+        shutil.copy(self.path("full", "t", "test.json"), self.path("newer", "t"))
+        ran = self.gauntlet("stage", "--trust", "compiled_inference", "newer/t")
+        self.assertEqual(ran.code, 1, ran)
+        self.assertIn("format 2", ran.out)
 
     def test_nothing_to_start_from(self):
         _, run = self.some("nothing", "--stages", "compiled_inference", code=1)
@@ -228,7 +340,8 @@ class ByHand(support.TestCase):
             ran = self.stage(name, "t")
             self.assertTrue(ran.out.startswith(f"{name}: ok"), ran)
         self.assertIn("; wrote inference_comparison.log, comparison.json", ran.out)
-        ran = self.gauntlet("run", "-r", "run", "--suite", "suite", "t", "--stages", "comparison")
+        ran = self.gauntlet("run", "-r", "run", "--suite", "suite", "t", "-d", "local-sync",
+                            "--stages", "comparison")
         self.assertEqual(ran.code, 0, ran)
 
     def test_failures(self):
@@ -236,24 +349,76 @@ class ByHand(support.TestCase):
         self.assertIn("2 of 6 values differ", ran.out)
         ran = self.stage("import_model", "broken", code=1)
         self.assertRegex(ran.out, r"\Aimport_model: .*NoSuchOperator")
-        ran = self.stage("compilation", "broken", code=1)
-        self.assertIn("model.torch_onnx.mlir", ran.out)
+        self.assertEqual((ran.out + ran.err).count("NoSuchOperator: "), ran.out.count(
+            "NoSuchOperator: "), ran)
+        self.assertIn("NoSuchOperator", read_text(self.path("run", "broken", "import_model.log")))
+        self.refused("stage", "compilation", "run/broken",
+                     says=["model.torch_onnx.mlir", "import_model", "--trust"])
 
-    def test_changes_by_hand_are_trusted_after_it(self):
+    def test_record_and_log_are_those_of_a_run(self):
+        shutil.copytree(self.path("run"), self.path("like"))
+        for stage in STAGES:  # one of Python's among them
+            before = support.read_json(self.path("like", "t", "stages.json"))
+            ran = self.gauntlet("stage", stage, "like/t")
+            self.assertEqual(ran.code, 0, ran)
+            after = support.read_json(self.path("like", "t", "stages.json"))
+            was, now = before["stages"].pop(stage), after["stages"].pop(stage)
+            self.assertEqual(after, before)
+            self.assertEqual(set(now), set(was), stage)
+            for member in ("ok", "why", "message", "attempt", "inputs", "files", "detail", "basis",
+                           "output_bytes", "dropped_bytes", "leftovers"):
+                if member != "output_bytes":
+                    self.assertEqual(now[member], was[member], (stage, member))
+            self.assertEqual(now["output_bytes"], 0)
+            self.assertEqual(now["tool"]["name"], was["tool"]["name"])
+            self.assertGreater(now["seconds"], 0)
+            self.assertGreater(now["max_rss_kb"], 0)
+        os.unlink(self.path("like", "broken", "import_model.log"))
+        self.assertEqual(self.gauntlet("stage", "import_model", "like/broken").code, 1)
+        record = support.read_json(self.path("like", "broken", "stages.json"))
+        self.assertEqual(record["stages"]["import_model"]["why"], "error")
+        self.assertRegex(read_text(self.path("like", "broken", "import_model.log")),
+                         "(?s)test    broken\nstage   import_model\nwhy     error\nmessage .*again ")
+
+    def test_a_folder_that_a_run_works_in(self):
+        os.makedirs(self.path("held"))
+        shutil.copytree(self.path("run", "t"), self.path("held", "t"))
+        with open(self.path("held", "run.lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.refused("stage", "comparison", "held/t", says=["another gauntlet", "held/t"])
+            fcntl.flock(lock, fcntl.LOCK_SH)  # as another `gauntlet stage` would
+            self.assertEqual(self.gauntlet("stage", "comparison", "held/t").code, 0)
+        os.unlink(self.path("held", "run.lock"))
+        self.assertEqual(self.gauntlet("stage", "comparison", "held/t").code, 0)
+
+    def test_changes_by_hand_are_trusted_when_asked(self):
         write_test(self.path("more", "edited"), unary("Abs"), ([X], [-abs(X)]))
         flags = ["--suite", "more", "-d", "local-sync"]
         _, run = self.run_tests("hand", *flags, code=1)
         self.ends(run, "edited", "Numerics", "value")
         with open(run.file("edited", "model.onnx"), "wb") as f:
             f.write(unary("Neg").SerializeToString())
-        ran = self.gauntlet("stage", "import_model", "hand/edited")
+        before = run.text("edited", "stages.json")
+        self.refused("stage", "import_model", "hand/edited",
+                     says=["'model.onnx'", "changed", "--trust"])
+        self.assertEqual(run.text("edited", "stages.json"), before)
+        ran = self.gauntlet("stage", "--trust", "import_model", "hand/edited")
         self.assertEqual(ran.code, 0, ran)
+        stages = run.json("edited", "stages.json")["stages"]
+        self.assertTrue(stages["setup"]["files"][0]["by_hand"])
+        self.assertEqual(stages["setup"]["files"][0]["hash"],
+                         stages["import_model"]["inputs"][0]["hash"])
         ran = self.gauntlet("stage", "compilation", "hand/edited")
         self.assertEqual(ran.code, 0, ran)
+        self.assertIn("torch.operator \"onnx.Neg\"", run.text("edited", "model.torch_onnx.mlir"))
+        # What was made from the model of before is not used.
         _, run = self.run_tests("hand", *flags, "--stages", "compiled_inference", "comparison",
                                 code=1)
-        self.assertEqual(run["edited"]["status"], "Numerics", run["edited"]["message"])
-        self.assertIn("torch.operator \"onnx.Neg\"", run.text("edited", "model.torch_onnx.mlir"))
+        self.ends(run, "edited", "compiled_inference",
+                  says=["construct_inputs was left out", "another 'model.onnx'"])
+        _, run = self.run_tests("hand", *flags, "--skip-stages", "setup", "import_model",
+                                "preprocessing", "compilation", "--", code=1)
+        self.ends(run, "edited", "Numerics", "value")
 
 
 if __name__ == "__main__":

@@ -733,24 +733,33 @@ print("noise")
         return subprocess.run([sys.executable, "-I", runner.MAIN, *arguments],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
+    def by_hand(self, stage, case):
+        """The "stage" command: how it ended, and its reply."""
+        request, reply = self.path("request.json"), self.path("reply.json")
+        with open(request, "w", encoding="utf-8") as f:
+            json.dump({"action": "stage", "stage": stage, "folder": self.folder, "test": case,
+                       "options": {"seed": 0}}, f)
+        done = self.command("stage", request, reply, runner.LIBRARY)
+        self.assertEqual((0, ""), (done.returncode, done.stdout), done.stderr)
+        with open(reply, encoding="utf-8") as f:
+            return done, json.load(f)
+
     def test_commands(self):
         case = self.case(self.STATE)
-        with open(self.path("test.json"), "w", encoding="utf-8") as f:
-            json.dump({"test": case, "options": {"seed": 0}}, f)
-        done = self.command("stage", "setup", self.folder, runner.LIBRARY)
-        self.assertEqual((0, "setup: ok; wrote model.onnx\n"), (done.returncode, done.stdout),
-                         done.stderr)
-        with open(self.path("stages.json"), encoding="utf-8") as f:
-            recorded = json.load(f)["stages"]["setup"]
-        self.assertEqual(["model.onnx"], [file["name"] for file in recorded["files"]])
-        done = self.command("stage", "postprocessing", self.folder, runner.LIBRARY)
-        self.assertEqual(1, done.returncode)
-        self.assertIn("input.json", done.stderr)
-        self.assertRegex(done.stdout, r"\Apostprocessing: [^\n]*input.json[^\n]*\n\Z")
+        done, reply = self.by_hand("setup", case)
+        self.assertEqual((True, ["model.onnx"], ""),
+                         (reply["ok"], [file["name"] for file in reply["files"]], done.stderr))
+        self.assertEqual("frontend", reply["tool"]["name"])
+        done, reply = self.by_hand("postprocessing", case)
+        self.assertEqual(False, reply["ok"])
+        self.assertIn("input.json", reply["message"])
+        self.assertNotIn(reply["message"], done.stderr)  # who asked shows it
+        done = self.command("stage", "/nowhere", self.path("x"), runner.LIBRARY)
+        self.assertEqual(3, done.returncode)
+        self.assertIn("/nowhere", done.stderr)
         done = self.command("list", case["model"])
         self.assertEqual((0, "t\n"), (done.returncode, done.stdout), done.stderr)
         self.assertEqual(1, self.command("list", "/nowhere.py").returncode)
-        self.assertEqual(1, self.command("stage", "setup", self.beside, runner.LIBRARY).returncode)
         self.assertEqual(2, self.command().returncode)
 
 

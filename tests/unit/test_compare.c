@@ -187,6 +187,48 @@ static void the_largest_integer_error_is_found_exactly(void **state)
 	assert_true(isinf(r.max_rel));
 }
 
+static void integers_are_told_exactly(void **state)
+{
+	(void)state;
+	// 2^53 + 1 and beyond: doubles would show both sides alike.
+	int64_t big = (INT64_C(1) << 62) + 1;
+	struct gt_comparison r = compare(GT_INT64, 2, I64(5, -big), I64(5, 1 - big), &usual);
+	assert_true(r.is_integer && r.is_signed);
+	assert_true((int64_t)r.exact_out == -big && (int64_t)r.exact_gold == 1 - big);
+	assert_true(r.exact_max_abs == 1);
+	r = compare(GT_UINT64, 1, U64(UINT64_MAX), U64(0), &usual);
+	assert_true(r.is_integer && !r.is_signed);
+	assert_true(r.exact_out == UINT64_MAX && r.exact_gold == 0 && r.exact_max_abs == UINT64_MAX);
+	r = compare(GT_INT64, 1, I64(INT64_MIN), I64(INT64_MAX), &usual);
+	assert_true(r.exact_max_abs == UINT64_MAX);
+	r = compare(GT_INT8, 1, I8(-128), I8(127), &usual);
+	assert_true((int64_t)r.exact_out == -128 && r.exact_gold == 127);
+	r = compare(GT_BOOL, 1, U8(0), U8(1), &usual);
+	assert_true(r.is_integer && !r.is_signed && r.exact_out == 0 && r.exact_gold == 1);
+	assert_false(compare(GT_FLOAT32, 1, F32(1), F32(2), &usual).is_integer);
+	// The first mismatch stays the first, the largest error the largest.
+	r = compare(GT_INT64, 3, I64(1, 2, 9), I64(1, 3, 3), &usual);
+	assert_true(r.exact_out == 2 && r.exact_gold == 3 && r.exact_max_abs == 6);
+}
+
+static void mismatches_of_finite_values_are_counted(void **state)
+{
+	(void)state;
+	const float n = NAN, inf = INFINITY;
+	struct gt_comparison r =
+		compare(GT_FLOAT32, 5, F32(1, inf, n, 2, 3), F32(1, -inf, 1, 5, 3), &usual);
+	assert_int_equal(r.mismatches, 3);
+	assert_int_equal(r.finite_mismatches, 1);
+	r = compare(GT_FLOAT32, 2, F32(1, inf), F32(1, 3), &usual);
+	assert_int_equal(r.mismatches, 1);
+	assert_int_equal(r.finite_mismatches, 0);
+	r = compare(GT_INT64, 2, I64(1, 2), I64(2, 3), &usual);
+	assert_int_equal(r.finite_mismatches, 2);
+	r = compare(GT_COMPLEX64, 2, F32(1, 2, inf, 0), F32(5, 2, 0, 0), &usual);
+	assert_int_equal(r.mismatches, 2);
+	assert_int_equal(r.finite_mismatches, 1);
+}
+
 static void integers_with_tolerance(void **state)
 {
 	(void)state;
@@ -402,6 +444,8 @@ int main(void)
 		cmocka_unit_test(halves),
 		cmocka_unit_test(integers_are_exact_without_tolerance),
 		cmocka_unit_test(the_largest_integer_error_is_found_exactly),
+		cmocka_unit_test(integers_are_told_exactly),
+		cmocka_unit_test(mismatches_of_finite_values_are_counted),
 		cmocka_unit_test(integers_with_tolerance),
 		cmocka_unit_test(fractional_tolerance_is_applied_to_integers_too),
 		cmocka_unit_test(types_must_fit),

@@ -310,6 +310,36 @@ static void test_paths(void **state)
 
 #define FILE_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
+static void test_temporary_folder(void **state)
+{
+	(void)state;
+	char *path, *old = getenv("TMPDIR") ? gt_strdup(getenv("TMPDIR")) : NULL;
+	char *here = gt_path_absolute("."), *odd = gt_path_join(here, "a b;c");
+	static const char *const useless[] = {"", "relative", "/nonexistent/x", NULL};
+	assert_int_equal(gt_make_folders(odd, &err), GT_OK);
+	for (size_t i = 0; i < GT_COUNTOF(useless); i++) {
+		setenv("TMPDIR", useless[i] ? useless[i] : odd, 1);
+		assert_int_equal(gt_temporary_folder("x", &path, &err), GT_OK);
+		assert_int_equal(strncmp(path, "/tmp/gauntlet-x-", 16), 0);
+		assert_int_equal(rmdir(path), 0);
+		free(path);
+	}
+	setenv("TMPDIR", here, 1);
+	assert_int_equal(gt_temporary_folder("x", &path, &err), GT_OK);
+	assert_int_equal(strncmp(path, here, strlen(here)), 0);
+	assert_true(gt_is_folder(path));
+	assert_int_equal(rmdir(path), 0);
+	free(path);
+	if (old)
+		setenv("TMPDIR", old, 1);
+	else
+		unsetenv("TMPDIR");
+	rmdir(odd);
+	free(odd);
+	free(here);
+	free(old);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +354,7 @@ int main(void)
 		FILE_TEST(test_remove_deep_tree),
 		FILE_TEST(test_remove_locked_tree),
 		FILE_TEST(test_paths),
+		FILE_TEST(test_temporary_folder),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

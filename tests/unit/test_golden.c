@@ -20,10 +20,9 @@ static char scratch[] = "/tmp/gauntlet-golden-XXXXXX";
 static int find_golden(void **state)
 {
 	(void)state;
-	const char *data = getenv("GAUNTLET_TEST_DATA");
-	assert_non_null(data);
-	assert_non_null(strrchr(data, '/'));
-	golden = gt_format("%.*s/golden", (int)(strrchr(data, '/') - data), data);
+	const char *tests = getenv("GAUNTLET_TESTS");
+	assert_non_null(tests);
+	golden = gt_path_join(tests, "golden");
 	return mkdtemp(scratch) ? 0 : -1;
 }
 

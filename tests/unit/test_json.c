@@ -36,6 +36,32 @@ static gt_code read_text(const char *text, size_t length, json_t **out, struct g
 	return gt_json_read(path, out, err);
 }
 
+static void test_format(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *part; // NULL: it is read
+	} cases[] = {
+		{"{\"format\":1}", NULL},
+		{"{\"format\":2}", NULL},
+		{"{\"format\":3}", "'x.json' has format 3, which is newer"},
+		{"{\"format\":9223372036854775807}", "newer"},
+		{"{\"format\":0}", "'x.json' does not say its format"},
+		{"{\"format\":\"1\"}", "does not say"},
+		{"{\"format\":1.0}", "does not say"},
+		{"{}", "does not say"},
+	};
+	for (size_t i = 0; i < GT_COUNTOF(cases); i++) {
+		struct gt_err err = {0};
+		json_t *json = json_loads(cases[i].text, 0, NULL);
+		gt_code rc = gt_json_check_format(json, 2, "x.json", &err);
+		assert_int_equal(rc, cases[i].part ? GT_BAD_DATA : GT_OK);
+		if (cases[i].part && !strstr(err.text, cases[i].part))
+			fail_msg("'%s' does not say '%s'", err.text, cases[i].part);
+		json_decref(json);
+	}
+}
+
 static void test_read(void **state)
 {
 	(void)state;
@@ -137,7 +163,7 @@ static void test_values(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_read), cmocka_unit_test(test_format),
 		cmocka_unit_test(test_write),
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_values),

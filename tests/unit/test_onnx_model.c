@@ -111,6 +111,76 @@ static gt_code read_model(struct gt_buf *b, struct gt_onnx_model *model, struct 
 	return gt_onnx_read_model(file, model, err);
 }
 
+static void assert_described(const struct gt_onnx_port *p, const char *expected)
+{
+	struct gt_buf b = {0};
+	gt_onnx_port_describe(p, &b);
+	assert_string_equal(gt_buf_text(&b), expected);
+	gt_buf_free(&b);
+}
+
+static gt_code read_initializer(const char *name, struct gt_tensor *t, struct gt_err *err)
+{
+	memset(t, 0xff, sizeof *t);
+	gt_code rc = gt_onnx_read_initializer(file, name, t, err);
+	if (rc)
+		assert_null(t->data);
+	return rc;
+}
+
+static void initializers_are_read(void **state)
+{
+	(void)state;
+	struct gt_buf graph = {0}, t, node, sparse = {0}, typed = {0}, empty = {0};
+	struct gt_tensor value;
+	struct gt_err err = {0};
+	text(&graph, GRAPH_NAME, "g");
+	t = named_tensor("c", NULL); // not an initializer, though a tensor
+	node = node_with(5, &t);
+	nest(&graph, NODE, &node);
+	t = named_tensor("w", NULL);
+	nest(&graph, INITIALIZER, &t);
+	number(&typed, DIMS, 2);
+	number(&typed, TYPE, GT_INT64);
+	number(&typed, INT64S, 7);
+	number(&typed, INT64S, 9);
+	text(&typed, NAME, "typed");
+	nest(&graph, INITIALIZER, &typed);
+	number(&empty, DIMS, 0);
+	number(&empty, TYPE, GT_FLOAT32);
+	text(&empty, NAME, "empty");
+	bytes(&empty, RAW, "", 0);
+	nest(&graph, INITIALIZER, &empty);
+	t = named_tensor("away", "a.bin");
+	nest(&graph, INITIALIZER, &t);
+	t = named_tensor("thin", NULL);
+	nest(&sparse, 1, &t);
+	nest(&graph, SPARSE, &sparse);
+	struct gt_buf model = finish_model(&graph);
+	put_file(&model);
+
+	assert_int_equal(read_initializer("w", &value, NULL), GT_OK);
+	assert_int_equal(value.type, GT_UINT8);
+	assert_int_equal(value.count, 1);
+	assert_int_equal(*(uint8_t *)value.data, 'x');
+	gt_tensor_free(&value);
+	assert_int_equal(read_initializer("typed", &value, NULL), GT_OK);
+	assert_int_equal(value.dims[0], 2);
+	assert_int_equal(((int64_t *)value.data)[1], 9);
+	gt_tensor_free(&value);
+	assert_int_equal(read_initializer("empty", &value, NULL), GT_OK);
+	assert_int_equal(value.count, 0);
+	gt_tensor_free(&value);
+	assert_int_equal(read_initializer("away", &value, &err), GT_UNSUPPORTED);
+	assert_non_null(strstr(err.text, "initializer 'away'"));
+	assert_int_equal(read_initializer("thin", &value, NULL), GT_NOT_FOUND);
+	assert_int_equal(read_initializer("c", &value, NULL), GT_NOT_FOUND);
+	struct gt_buf garbage = {0};
+	gt_buf_puts(&garbage, "no model");
+	put_file(&garbage);
+	assert_int_equal(read_initializer("w", &value, NULL), GT_BAD_DATA);
+}
+
 static void the_face_of_a_model(void **state)
 {
 	(void)state;
@@ -161,6 +231,19 @@ static void the_face_of_a_model(void **state)
 	assert_string_equal(m.inputs[1].name, "scalar");
 	assert_true(m.inputs[1].has_shape);
 	assert_int_equal(m.inputs[1].rank, 0);
+	assert_int_equal(m.default_count, 2);
+	assert_string_equal(m.defaults[0].name, "w");
+	assert_string_equal(m.defaults[1].name, "s");
+	assert_int_equal(m.defaults[0].position, 1);
+	assert_int_equal(m.defaults[1].position, 2);
+	assert_int_equal(m.inputs[0].position, 0);
+	assert_int_equal(m.inputs[1].position, 3);
+	assert_described(&m.inputs[0], "Nx3x?x?x0xf32");
+	assert_described(&m.inputs[1], "bf16");
+	assert_described(&m.defaults[0], "3xui8");
+	assert_described(&m.outputs[0], "i64 of any shape");
+	assert_described(&m.outputs[1], "unknown of any shape");
+	assert_int_equal(m.outputs[1].position, 1);
 	assert_int_equal(m.output_count, 2);
 	assert_int_equal(m.outputs[0].type, GT_INT64);
 	assert_false(m.outputs[0].has_shape);
@@ -472,6 +555,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_face_of_a_model),
+		cmocka_unit_test(initializers_are_read),
 		cmocka_unit_test(external_data_is_found_everywhere),
 		cmocka_unit_test(kinds_of_ports),
 		cmocka_unit_test(what_is_no_model_is_refused),

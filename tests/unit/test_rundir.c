@@ -111,12 +111,81 @@ static void test_lock(void **state)
 static void test_names_that_a_shell_reads(void **state)
 {
 	(void)state;
+	char here[300], *base = gt_path_absolute(".");
+	assert_int_equal(gt_make_folders("plain", &err), GT_OK);
+	snprintf(here, sizeof here, "%s/plain", base);
+	setenv("TMPDIR", here, 1);
 	assert_int_equal(gt_rundir_open("a;touch b", &dir, &err), GT_OK);
 	assert_true(gt_path_is_plain(dir.tmp) && gt_is_folder(dir.tmp));
+	assert_int_equal(strncmp(dir.tmp, here, strlen(here)), 0);
 	char *tmp = gt_strdup(dir.tmp);
 	gt_rundir_close(&dir);
 	assert_false(gt_is_folder(tmp));
+	assert_int_equal(access("a;touch b/tmp", F_OK), -1);
 	free(tmp);
+	// $TMPDIR may be no better.
+	snprintf(here, sizeof here, "%s/not plain", base);
+	assert_int_equal(gt_make_folders(here, &err), GT_OK);
+	setenv("TMPDIR", here, 1);
+	assert_int_equal(gt_rundir_open("a;touch b", &dir, &err), GT_OK);
+	assert_int_equal(strncmp(dir.tmp, "/tmp/gauntlet-run-", 18), 0);
+	gt_rundir_close(&dir);
+	free(base);
+	unsetenv("TMPDIR");
+}
+
+// A run that is killed cannot clean up; the next one in its directory does.
+static void test_left_over_working_folders(void **state)
+{
+	(void)state;
+	struct gt_rundir killed;
+	assert_int_equal(gt_rundir_open("a b", &dir, &err), GT_OK);
+	killed = dir;
+	close(killed.lock);
+	assert_int_equal(gt_rundir_open("a b", &dir, &err), GT_OK);
+	assert_string_not_equal(dir.tmp, killed.tmp);
+	assert_false(gt_is_folder(killed.tmp));
+	assert_true(gt_is_folder(dir.tmp));
+	free(killed.tmp);
+	free(killed.path);
+	// A copy of a run directory points at what is not its own.
+	assert_int_equal(gt_make_folders("a copy", &err), GT_OK);
+	assert_int_equal(symlink(dir.tmp, "a copy/tmp"), 0);
+	struct gt_rundir copy;
+	assert_int_equal(gt_rundir_open("a copy", &copy, &err), GT_OK);
+	assert_true(gt_is_folder(dir.tmp));
+	gt_rundir_close(&copy);
+	// Nor is any other folder to be removed, also where the path needs no link.
+	assert_int_equal(gt_make_folders("precious/x", &err), GT_OK);
+	assert_int_equal(gt_make_folders("plain", &err), GT_OK);
+	assert_int_equal(symlink("../precious", "plain/tmp"), 0);
+	open_and_close("plain");
+	assert_true(gt_is_folder("precious/x"));
+	gt_rundir_close(&dir);
+}
+
+// `gauntlet stage` works in a test's folder: not while a run does, and no run while it does.
+static void test_shared_lock(void **state)
+{
+	(void)state;
+	struct gt_rundir second;
+	int lock, other;
+	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
+	assert_int_equal(gt_make_folders("run/t", &err), GT_OK);
+	assert_int_equal(gt_rundir_share("run/t", &lock, &err), GT_BAD_USAGE);
+	assert_non_null(strstr(err.text, "another gauntlet is running in the run directory of 'run/t'"));
+	assert_int_equal(lock, -1);
+	gt_rundir_close(&dir);
+	assert_int_equal(gt_file_write("run/events.jsonl", "", 0, &err), GT_OK);
+	assert_int_equal(gt_rundir_share("run/t", &lock, &err), GT_OK);
+	assert_int_equal(gt_rundir_share("run/t", &other, &err), GT_OK);
+	assert_int_equal(gt_rundir_open("run", &second, &err), GT_BAD_USAGE);
+	close(other);
+	close(lock);
+	open_and_close("run");
+	assert_int_equal(unlink("run/run.lock"), 0);
+	assert_int_equal(gt_rundir_share("run/t", &lock, &err), GT_OK);
+	assert_int_equal(lock, -1);
 }
 
 static void test_scratch(void **state)
@@ -143,7 +212,8 @@ static void put(const char *name)
 	*slash = '\0';
 	assert_int_equal(gt_make_folders(path, &err), GT_OK);
 	*slash = '/';
-	assert_int_equal(gt_file_write(path, "{\"old\":1}", 9, &err), GT_OK);
+	static const char text[] = "{\"format\":1,\"stages\":{},\"old\":1}";
+	assert_int_equal(gt_file_write(path, text, sizeof text - 1, &err), GT_OK);
 	free(path);
 }
 
@@ -181,18 +251,27 @@ static void test_folder_of_a_test(void **state)
 	assert_int_equal(count_files(), 4); // input.json input.0.bin data_set_1 test.json
 	// Fresh.
 	assert_int_equal(gt_rundir_test(&dir, &test, options, true, false, &records, &err), GT_OK);
-	assert_int_equal(json_object_size(records), 0);
+	assert_int_equal(json_object_size(json_object_get(records, "stages")), 0);
 	json_decref(records);
 	assert_int_equal(count_files(), 1);
 	json_t *json;
 	assert_int_equal(gt_json_read("run/t/test.json", &json, &err), GT_OK);
 	assert_string_equal(gt_json_string_or(json_object_get(json, "test"), "model", ""), "/m");
 	json_decref(json);
-	assert_int_equal(gt_file_write("run/t/stages.json", "[", 1, &err), GT_OK);
-	assert_int_equal(gt_rundir_test(&dir, &test, options, false, false, &records, &err),
-	                 GT_BAD_DATA);
-	assert_int_equal(json_object_size(records), 0);
-	json_decref(records);
+	// What cannot be read, or is of a later program, is neither used nor touched.
+	static const char *const bad[] = {"[", "{}", "{\"format\":1}", "{\"format\":1,\"stages\":7}",
+	                                  "{\"format\":2,\"stages\":{}}", "{\"format\":\"1\",\"stages\":{}}"};
+	for (size_t i = 0; i < GT_COUNTOF(bad); i++) {
+		assert_int_equal(gt_file_write("run/t/stages.json", bad[i], strlen(bad[i]), &err), GT_OK);
+		assert_int_equal(unlink("run/t/test.json") == 0 || i > 0, 1);
+		assert_int_equal(gt_rundir_test(&dir, &test, options, false, false, &records, &err),
+		                 GT_BAD_DATA);
+		assert_non_null(strstr(err.text, "stages.json'"));
+		assert_int_equal(json_object_size(json_object_get(records, "stages")), 0);
+		assert_int_equal(gt_file_size("run/t/stages.json"), (int64_t)strlen(bad[i]));
+		assert_false(gt_is_file("run/t/test.json"));
+		json_decref(records);
+	}
 	json_decref(options);
 	gt_rundir_close(&dir);
 }
@@ -203,6 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(test_ours),    DIR_TEST(test_lock), DIR_TEST(test_names_that_a_shell_reads),
+		DIR_TEST(test_left_over_working_folders), DIR_TEST(test_shared_lock),
 		DIR_TEST(test_scratch), DIR_TEST(test_folder_of_a_test),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -174,7 +174,7 @@ static void test_a_whole_test(void **state)
 	ASSERT_FILES("model.onnx");
 	assert_int_equal(gt_json_integer_or(detail(), "nodes", 0), 1);
 	put("model.torch_onnx.mlir", "MLIR");
-	put("import.json", "{\"function\":\"main\"}");
+	put("import.json", "{\"format\":1,\"function\":\"main\"}");
 	assert_ask(NULL, "preprocessing", "{}");
 	assert_files(0, NULL);
 	assert_ask(&engine, "compilation", "{}");
@@ -281,7 +281,7 @@ static void test_stored_data_with_gaps(void **state)
 	assert_false(ask_json(NULL, json_pack("{s:s,s:s,s:s,s:o,s:{}}", "action", "stage", "stage",
 	                                      "construct_inputs", "folder", folder, "test", test,
 	                                      "options")));
-	assert_said("not_found", "input_0.pb");
+	assert_said("bad_data", "input 1 is stored, but not input 0");
 	free(set);
 	free(one);
 	free(from);
