@@ -301,7 +301,7 @@ static void test_wrong_inputs_without_declaration(void **state)
 	run.in[1] = (struct given){GT_FLOAT32, 0, {0}, in};
 	must_fail(run_function, &run, GT_MISMATCH, "input 1 'b' is of shape [] but the module takes shape 2x3");
 	run.in_count = 1;
-	must_fail(run_function, &run, GT_MISMATCH, "takes 2 inputs but 1");
+	must_fail(run_function, &run, GT_MISMATCH, "takes 2 inputs but got 1");
 }
 
 static void test_functions(void **state)

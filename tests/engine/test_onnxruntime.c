@@ -207,9 +207,9 @@ static void test_wrong_inputs(void **state)
 	struct wrong wrong = {"test_abs", 1, GT_KIND_TENSOR, GT_FLOAT32, 3, {3, 4, 5}};
 	must_pass(call_wrong, &wrong);
 	wrong.count = 0;
-	must_fail(call_wrong, &wrong, GT_MISMATCH, "takes 1 inputs but 0");
+	must_fail(call_wrong, &wrong, GT_MISMATCH, "takes 1 input but got 0");
 	wrong.count = 2;
-	must_fail(call_wrong, &wrong, GT_MISMATCH, "takes 1 inputs but 2");
+	must_fail(call_wrong, &wrong, GT_MISMATCH, "takes 1 input but got 2");
 	wrong.count = 1;
 	wrong.type = GT_FLOAT64;
 	must_fail(call_wrong, &wrong, GT_MISMATCH, "input 0 'x' is double but the model takes float");
