@@ -77,7 +77,7 @@ void gt_ending_judge(const struct gt_facts *f, const char *what, struct gt_endin
 		set(out, "host", gt_format("the process that watched %s is gone", what));
 	else if (f->unsent[0])
 		set(out, "error", gt_format("%s cannot be asked: %s", what, f->unsent));
-	else if (f->ended && f->report.out_of_memory && (f->report.signal || f->frame_rc))
+	else if (f->ended && f->report.out_of_memory) // also if only a helper died and the tool went on
 		judge_memory(f, what, out);
 	else if (f->ended && f->report.signal && !f->report.killed)
 		judge_signal(f, what, out);
@@ -91,9 +91,6 @@ void gt_ending_judge(const struct gt_facts *f, const char *what, struct gt_endin
 		                               (int)f->report.exit_code));
 	else
 		judge_reply(f, what, out);
-	// A tool whose helper was killed for the limit says no in words of its own.
-	if (!out->ok && f->ended && f->report.out_of_memory && strcmp(out->why, "error") == 0)
-		judge_memory(f, what, out);
 }
 
 void gt_ending_judge_leak(struct gt_ending *e, const char *what)

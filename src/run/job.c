@@ -82,6 +82,10 @@ static void note_over(struct gt_job *job)
 static void finish(struct gt_job *job, bool ended)
 {
 	struct gt_ending ending;
+	if (job->released) {
+		close_job(job);
+		return;
+	}
 	if (!job->busy) {
 		note_over(job);
 		return;
@@ -295,7 +299,12 @@ void gt_job_request(struct gt_job *job, const char *request, double limit_s)
 
 void gt_job_release(struct gt_job *job)
 {
-	close_job(job); // its sockets close with it; child and supervisor take that as the end
+	// Its host may be stopped next, and then the supervisor would have no time to tidy up.
+	job->released = true;
+	if (job->over || job->facts.ended)
+		close_job(job);
+	else if (job->kill_steps == 0)
+		order_kill(job);
 }
 
 char *gt_job_output(const struct gt_job *job)

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "run/test.h"
+#include "worker/memory.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -76,6 +77,9 @@ static bool idle(const struct gt_runner *r)
 {
 	for (int i = 0; i < r->config->jobs; i++)
 		if (r->slots[i])
+			return false;
+	for (size_t i = 0; i < GT_HOST_COUNT; i++)
+		if (r->hosts[i].jobs) // an instance whose test has left
 			return false;
 	return true;
 }
@@ -321,6 +325,8 @@ gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundi
 	*r = (struct gt_runner){.config = config, .rundir = rundir, .result = result,
 	                        .err = err ? err : &own};
 	make_room_for_descriptors(config->jobs);
+	if (config->plan.memory)
+		gt_memory_sweep(); // what a run left that was killed
 	gt_code rc = open_loop(r, &prepare);
 	if (rc) {
 		free(r);

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "worker/isolation.h"
+#include "worker/memory.h"
 #include "worker/supervisor.h"
 #include "worker/tree.h"
 
@@ -128,7 +129,9 @@ static bool note_end(struct host *h, pid_t pid, int status)
 			continue;
 		notify(h, GT_NOTICE_LOST, h->running[i].job, status);
 		h->running[i] = h->running[--h->running_count];
-		return status != 0; // it could not do its work to the end
+		if (status != 0) // it could not do its work to the end
+			gt_memory_sweep();
+		return status != 0;
 	}
 	return true;
 }

@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "worker/tree.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,9 +14,13 @@
 #include <unistd.h>
 
 #define POLL_MS 100
+#define GROUP_PREFIX "gauntlet-"
 // A cgroup is busy for a moment after the last process in it has died.
 #define REMOVE_TRIES 50
 #define REMOVE_PAUSE_NS 2000000
+
+static const char *const mounts2[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+static const char mount1[] = "/sys/fs/cgroup/memory";
 
 // A small file of the kernel's, NUL-terminated. False if it cannot be read.
 static bool read_text(const char *path, char *text, size_t size)
@@ -87,15 +92,38 @@ static long outer_pid(void)
 	return n > 0 ? atol(text) : (long)getpid();
 }
 
+// Folder of this process's own cgroup, in which those of jobs are made.
+static bool own_folder(const char *mount, const char *controller, char *path, size_t size)
+{
+	char own[256];
+	if (!own_group(controller, own, sizeof own))
+		return false;
+	return (size_t)snprintf(path, size, "%s%s", mount, strcmp(own, "/") == 0 ? "" : own) < size;
+}
+
+static bool remove_group(const char *path)
+{
+	struct timespec pause = {.tv_nsec = REMOVE_PAUSE_NS};
+	int rc = rmdir(path);
+	for (int i = 0; i < REMOVE_TRIES && rc != 0 && errno == EBUSY; i++) {
+		nanosleep(&pause, NULL);
+		rc = rmdir(path);
+	}
+	return rc == 0;
+}
+
 static bool make_group(struct gt_memory *m, const char *mount, const char *controller,
                        const char *limit_file)
 {
-	char own[256], procs[600];
-	if (!own_group(controller, own, sizeof own))
+	char own[300], procs[600];
+	if (!own_folder(mount, controller, own, sizeof own))
 		return false;
-	int n = snprintf(m->group, sizeof m->group, "%s%s/gauntlet-%ld", mount,
-	                 strcmp(own, "/") == 0 ? "" : own, outer_pid());
-	if (n < 0 || (size_t)n >= sizeof m->group || mkdir(m->group, 0755) != 0)
+	int n = snprintf(m->group, sizeof m->group, "%s/" GROUP_PREFIX "%ld", own, outer_pid());
+	if (n < 0 || (size_t)n >= sizeof m->group)
+		return false;
+	// One that has our number is of a process that is gone.
+	if (mkdir(m->group, 0755) != 0 &&
+	    (errno != EEXIST || !remove_group(m->group) || mkdir(m->group, 0755) != 0))
 		return false;
 	snprintf(procs, sizeof procs, "%s/cgroup.procs", m->group);
 	if (write_number(m->group, limit_file, m->limit)) {
@@ -109,9 +137,8 @@ static bool make_group(struct gt_memory *m, const char *mount, const char *contr
 
 static bool open_cgroup2(struct gt_memory *m)
 {
-	static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
-	for (size_t i = 0; i < GT_COUNTOF(mounts); i++) {
-		if (!make_group(m, mounts[i], "", "memory.max"))
+	for (size_t i = 0; i < GT_COUNTOF(mounts2); i++) {
+		if (!make_group(m, mounts2[i], "", "memory.max"))
 			continue;
 		write_number(m->group, "memory.swap.max", 0);
 		write_number(m->group, "memory.oom.group", 1); // the tree dies as one
@@ -123,7 +150,7 @@ static bool open_cgroup2(struct gt_memory *m)
 
 static bool open_cgroup1(struct gt_memory *m)
 {
-	if (!make_group(m, "/sys/fs/cgroup/memory", "memory", "memory.limit_in_bytes"))
+	if (!make_group(m, mount1, "memory", "memory.limit_in_bytes"))
 		return false;
 	write_number(m->group, "memory.memsw.limit_in_bytes", m->limit);
 	m->kind = GT_MEMORY_CGROUP1;
@@ -152,7 +179,8 @@ void gt_memory_enter(const struct gt_memory *memory)
 
 int gt_memory_interval_ms(const struct gt_memory *memory)
 {
-	return memory->kind == GT_MEMORY_POLLING ? POLL_MS : -1;
+	bool whole = memory->kind == GT_MEMORY_NONE || memory->kind == GT_MEMORY_CGROUP2;
+	return whole ? -1 : POLL_MS;
 }
 
 // Private memory of one process: what is its own, not the pages of libraries that all share.
@@ -177,8 +205,18 @@ static void add_private(long pid, void *user)
 	*(uint64_t *)user += private_bytes(pid);
 }
 
+// Number of processes that were killed for the limit.
+static uint64_t count_kills(const struct gt_memory *memory)
+{
+	const char *file = memory->kind == GT_MEMORY_CGROUP2 ? "memory.events" : "memory.oom_control";
+	return read_counter(memory->group, file, "oom_kill");
+}
+
 bool gt_memory_exceeded(const struct gt_memory *memory)
 {
+	// Version 1 kills one process and lets the others go on with what is missing.
+	if (memory->kind != GT_MEMORY_POLLING)
+		return memory->procs >= 0 && count_kills(memory) > 0;
 	uint64_t total = 0;
 	gt_tree_visit(add_private, &total);
 	return total > memory->limit;
@@ -190,12 +228,39 @@ bool gt_memory_close(struct gt_memory *memory)
 		return false;
 	close(memory->procs);
 	memory->procs = -1;
-	const char *file = memory->kind == GT_MEMORY_CGROUP2 ? "memory.events" : "memory.oom_control";
-	bool killed = read_counter(memory->group, file, "oom_kill") > 0;
-	struct timespec pause = {.tv_nsec = REMOVE_PAUSE_NS};
-	for (int i = 0; i < REMOVE_TRIES && rmdir(memory->group) != 0 && errno == EBUSY; i++)
-		nanosleep(&pause, NULL);
+	bool killed = count_kills(memory) > 0;
+	remove_group(memory->group);
 	return killed;
+}
+
+static void sweep_folder(const char *folder)
+{
+	DIR *entries = opendir(folder);
+	if (!entries)
+		return;
+	for (struct dirent *e; (e = readdir(entries));) {
+		char path[600];
+		const char *number = e->d_name + strlen(GROUP_PREFIX);
+		if (strncmp(e->d_name, GROUP_PREFIX, strlen(GROUP_PREFIX)) != 0 || !*number ||
+		    number[strspn(number, "0123456789")] != '\0')
+			continue;
+		snprintf(path, sizeof path, "/proc/%.20s", number);
+		if (access(path, F_OK) == 0)
+			continue; // of a job that runs, maybe in another run
+		snprintf(path, sizeof path, "%.300s/%.200s", folder, e->d_name);
+		remove_group(path);
+	}
+	closedir(entries);
+}
+
+void gt_memory_sweep(void)
+{
+	char folder[300];
+	for (size_t i = 0; i < GT_COUNTOF(mounts2); i++)
+		if (own_folder(mounts2[i], "", folder, sizeof folder))
+			sweep_folder(folder);
+	if (own_folder(mount1, "memory", folder, sizeof folder))
+		sweep_folder(folder);
 }
 
 const char *gt_memory_describe(void)

@@ -26,14 +26,18 @@ void gt_memory_open(struct gt_memory *memory, uint64_t limit);
 // In the child, first of all: put this process under the limit.
 void gt_memory_enter(const struct gt_memory *memory);
 
-// Milliseconds between two calls of gt_memory_exceeded(); -1 if it need not be called.
+// Milliseconds between two calls of gt_memory_exceeded(); -1 if it need not be called, because the
+// kernel kills the whole tree.
 int gt_memory_interval_ms(const struct gt_memory *memory);
 
-// Polling only: does the tree below this process use more than the limit?
+// Does the tree below this process use more than the limit, or was part of it killed for it?
 bool gt_memory_exceeded(const struct gt_memory *memory);
 
 // After the whole tree is dead: was anything killed for the limit? Removes the cgroup.
 bool gt_memory_close(struct gt_memory *memory);
+
+// Remove the cgroups that supervisors left which had no time to (kill -9 of one, or of its host).
+void gt_memory_sweep(void);
 
 // What is used here, for doctor: "cgroup v2", "cgroup v1", "polling of private memory".
 const char *gt_memory_describe(void);

@@ -190,8 +190,27 @@ static bool take_order(struct supervisor *s)
 	return true;
 }
 
+// Milliseconds until the memory has to be looked at again, which is done here if it is time. A
+// child that always prints something must not put that off.
+static int watch_memory(struct supervisor *s, int64_t *next)
+{
+	int every = gt_memory_interval_ms(&s->memory);
+	if (every < 0)
+		return -1;
+	int64_t now = gt_clock_ns();
+	if (now >= *next) {
+		*next = now + every * INT64_C(1000000);
+		if (gt_memory_exceeded(&s->memory)) {
+			s->report.out_of_memory = 1;
+			kill_tree(s);
+		}
+	}
+	return (int)((*next - now) / 1000000) + 1;
+}
+
 static void watch(struct supervisor *s)
 {
+	int64_t look = gt_clock_ns();
 	struct pollfd on[] = {
 		{.fd = s->signals, .events = POLLIN},
 		{.fd = s->output, .events = POLLIN},
@@ -199,12 +218,7 @@ static void watch(struct supervisor *s)
 		{.fd = s->fds.alive, .events = POLLIN},
 	};
 	while (!s->ended) {
-		int ready = poll(on, GT_COUNTOF(on), gt_memory_interval_ms(&s->memory));
-		if (ready == 0 && gt_memory_exceeded(&s->memory)) {
-			s->report.out_of_memory = 1;
-			kill_tree(s);
-		}
-		if (ready < 0) {
+		if (poll(on, GT_COUNTOF(on), watch_memory(s, &look)) < 0) {
 			if (errno == EINTR)
 				continue;
 			give_up(s->fds.log, 1, "a job cannot be watched", strerror(errno));
