@@ -215,7 +215,7 @@ static uint64_t count_kills(const struct gt_memory *memory)
 bool gt_memory_exceeded(const struct gt_memory *memory)
 {
 	// Version 1 kills one process and lets the others go on with what is missing.
-	if (memory->kind != GT_MEMORY_POLLING)
+	if (memory->kind != GT_MEMORY_POLLING) // and no limit at all has no group
 		return memory->procs >= 0 && count_kills(memory) > 0;
 	uint64_t total = 0;
 	gt_tree_visit(add_private, &total);

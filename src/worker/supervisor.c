@@ -170,6 +170,16 @@ static bool drain(struct supervisor *s)
 	return n > 0 || (n < 0 && errno == EAGAIN);
 }
 
+// True if the tree used too much: then it is killed.
+static bool kill_for_memory(struct supervisor *s)
+{
+	if (!gt_memory_exceeded(&s->memory))
+		return false;
+	s->report.out_of_memory = 1;
+	kill_tree(s);
+	return true;
+}
+
 // An order of the runner. False if it is to kill, or if the runner is gone. It is read in any case:
 // what is left unread in a socket resets it when it closes, and costs the report.
 static bool take_order(struct supervisor *s)
@@ -182,6 +192,9 @@ static bool take_order(struct supervisor *s)
 	}
 	if (order != GT_ORDER_DRAIN)
 		return false;
+	// An instance whose helper was killed for the limit has replied, but its word is worth nothing.
+	if (kill_for_memory(s))
+		return true;
 	static const uint32_t drained = GT_DRAINED_MAGIC;
 	struct pollfd on = {.fd = s->output, .events = POLLIN};
 	while (poll(&on, 1, 0) > 0 && drain(s))
@@ -199,18 +212,17 @@ static int watch_memory(struct supervisor *s, int64_t *next)
 		return -1;
 	int64_t now = gt_clock_ns();
 	if (now >= *next) {
+		bool first = *next == 0; // nothing has run yet
 		*next = now + every * INT64_C(1000000);
-		if (gt_memory_exceeded(&s->memory)) {
-			s->report.out_of_memory = 1;
-			kill_tree(s);
-		}
+		if (!first)
+			(void)kill_for_memory(s);
 	}
 	return (int)((*next - now) / 1000000) + 1;
 }
 
 static void watch(struct supervisor *s)
 {
-	int64_t look = gt_clock_ns();
+	int64_t look = 0;
 	struct pollfd on[] = {
 		{.fd = s->signals, .events = POLLIN},
 		{.fd = s->output, .events = POLLIN},

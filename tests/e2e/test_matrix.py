@@ -340,7 +340,7 @@ class Retries(Case):
                 self.assertEqual(run[name]["flaky"], name != "killed")
                 self.assertNotIn("compilation.log", os.listdir(run.folder(name)))
         self.assertRegex(ran.out, r"(?i)flaky")
-        listed = ran.out[ran.out.lower().index("flaky"):]
+        listed = ran.out[ran.out.lower().index("flaky"):].split("\n\n")[0]
         for name in self.FAULTS:
             (self.assertIn if name != "killed" else self.assertNotIn)(name, listed)
         self.valid(run)
@@ -514,3 +514,216 @@ class EatsLittle(Base):
     def eat(self):
         assert eat(20).wait() == 0
 '''
+
+HOOKS = '''
+import os
+import signal
+import time
+
+import numpy as np
+from gauntlet import OnnxTest, register
+from onnx import TensorProto, helper
+
+
+class Base(OnnxTest):
+    """Misbehaves in one hook: do() is called there."""
+    hook = None
+
+    def at(self, hook):
+        if hook == self.hook:
+            self.do()
+
+    def construct_model(self):
+        self.at("construct_model")
+        node = helper.make_node("Abs", ["x"], ["y"])
+        ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2]) for n in "xy"]
+        return helper.make_model(helper.make_graph([node], "g", ports[:1], ports[1:]),
+                                 opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+    def construct_inputs(self):
+        self.at("construct_inputs")
+        return [np.array([1, -2], np.float32)]
+
+    def forward(self, inputs):
+        self.at("forward")
+        return [np.abs(inputs[0])]
+
+    def apply_postprocessing(self, outputs):
+        self.at("apply_postprocessing")
+        return outputs
+
+
+@register("talks")
+class Talks(Base):
+    def construct_model(self):
+        print_much(self)
+        print("model done")
+        return super().construct_model()
+
+    def construct_inputs(self):
+        print("inputs")
+        return super().construct_inputs()
+
+    def forward(self, inputs):
+        print(1 / 0)
+
+
+def loop(self):
+    while True:
+        pass
+
+
+def leak(self):
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(1000)
+        os._exit(0)
+
+
+def leave(self):
+    raise SystemExit(0)
+
+
+def print_much(self):
+    for _ in range(10):
+        print("x" * (1 << 20))
+
+
+for deed in (lambda self: os.abort(), lambda self: os._exit(0), loop, leak, leave, print_much,
+             lambda self: os.close(3), lambda self: os.kill(os.getpid(), signal.SIGKILL)):
+    deed.number = globals().get("number", -1) + 1
+    number = deed.number
+    name = ("abort", "exit", "loop", "leak", "leave", "print", "close", "kill")[number]
+    for hook in ("construct_model", "construct_inputs", "forward", "apply_postprocessing"):
+        register(f"{name}.{hook}")(type(f"{name}_{hook}", (Base,), {"do": deed, "hook": hook}))
+'''
+
+
+class TestClasses(Case):
+    """What a hook can do to the instance that runs it."""
+    HOOKS = {"construct_model": "setup", "construct_inputs": "construct_inputs",
+             "forward": "native_inference", "apply_postprocessing": "postprocessing"}
+    ENDINGS = {"abort": Ending("crash:SIGABRT", r"the test class crashed.*"),
+               "exit": Ending("protocol", r"the test class ended with exit code 0 and .*"),
+               "loop": Ending("timeout", r"the test class did not end within 2 s"),
+               "leave": Ending("error", r"\S+: SystemExit: 0"),
+               "close": Ending("protocol", r"the test class ended with exit code \d+ and .*"),
+               "kill": Ending("killed", r"the test class was killed from outside \(SIGKILL\)",
+                              attempts=2)}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        limits = [a for s in cls.HOOKS.values() for a in ("--timeout", f"{s}=2")]
+        cls.ran, cls.run_ = cls.run_tests(
+            "hooks", "--suite", write_text(cls.path("hooks.py"), HOOKS), "-d", "local-sync", "-b",
+            "vmvx", "-j", "4", "--retries", "timeout=0", *limits, code=1, env=cls.fake_env)
+
+    def test_endings(self):
+        run, ends = self.run_, self.ends_of(self.run_)
+        self.assertEqual(len(run.tests), 8 * 4 + 1)
+        for hook, stage in self.HOOKS.items():
+            for deed, ending in self.ENDINGS.items():
+                with self.subTest(f"{deed} in {hook}"):
+                    name = f"{deed}.{hook}"
+                    self.ends(run, name, stage, ending.why)
+                    self.assertRegex(run[name]["message"], rf"\A{ending.says}\Z")
+                    self.assertEqual([e["attempt"] for e in ends[name] if e["stage"] == stage],
+                                     list(range(1, ending.attempts + 1)))
+                    log = run.text(name, f"{stage}.log")
+                    self.assertIn(f"why     {ending.why}\n", log)
+                    if deed in ("abort", "leave"):
+                        self.assertIn("hooks.py", log)  # where Python stood
+                    # Without its socket it does its work and cannot tell.
+                    later = STAGES[STAGES.index(stage) + (deed == "close"):]
+                    self.assertFalse({f for s in later for f in FILES[s]} &
+                                     set(os.listdir(run.folder(name))))
+
+    def test_what_passes(self):
+        ends = self.ends_of(self.run_)
+        for hook, stage in self.HOOKS.items():
+            with self.subTest(hook):
+                for deed in ("leak", "print"):
+                    self.ends(self.run_, f"{deed}.{hook}", "PASS")
+                name = f"print.{hook}"
+                size = os.path.getsize(self.run_.file(name, f"{stage}.output"))
+                self.assertTrue(8 << 20 < size < 10 << 20, size)
+                self.assertEqual(self.run_.text(name, f"{stage}.output")[-2:], "x\n")
+                self.assertEqual(len(ends[name]), len(STAGES))
+
+    def test_what_is_printed_last(self):
+        """However much an instance has printed before, a log holds the end of its own stage."""
+        self.ends(self.run_, "talks", "native_inference", says="ZeroDivisionError")
+        self.assertEqual(self.run_.text("talks", "setup.output")[-11:], "model done\n")
+        self.assertEqual(self.run_.text("talks", "construct_inputs.output"), "inputs\n")
+        self.assertIn("print(1 / 0)", self.run_.text("talks", "native_inference.log"))
+
+    def test_nothing_is_left(self):
+        self.nothing_left("hooks")
+        self.assertEqual(soon(lambda: support.alive("hooks.py")), [])
+        self.valid(self.run_)
+
+
+def endless_module():
+    """A loop whose condition stays true, with the largest number of rounds there is."""
+    scalar = [tensor("i", 7, []), tensor("go", 9, []), tensor("v", FLOAT, [1])]
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]),
+         helper.make_node("Add", ["v", "zero"], ["sum"])], "body", scalar,
+        [tensor("go_on", 9, []), tensor("sum", FLOAT, [1])])
+    constants = [helper.make_tensor("zero", FLOAT, [1], [0.0]),
+                 helper.make_tensor("rounds", 7, [], [2 ** 63 - 1]),
+                 helper.make_tensor("always", 9, [], [True])]
+    nodes = [helper.make_node("Constant", [], [c.name], value=c) for c in constants]
+    nodes.append(helper.make_node("Loop", ["rounds", "always", "x"], ["y"], body=body))
+    return model(nodes, [tensor("x", FLOAT, [1])], [tensor("y", FLOAT, [1])])
+
+
+class Real(Case):
+    """The compiler and its modules need no fake to crash and to hang."""
+
+    def test_crashes(self):
+        names = sorted(os.listdir(NODE_TESTS))
+        cases = {name: "SIGSEGV" for name in names
+                 if re.fullmatch(r"test_rotary_embedding(_\w+)?_expanded", name)}
+        cases.update((name, "SIGABRT") for name in names
+                     if re.fullmatch(r"test_castlike_FLOAT(16)?_to_U?INT4", name))
+        cases["test_reshape_allowzero_reordered"] = "SIGFPE"
+        self.assertGreaterEqual(len(cases), 10)
+        ran, run = self.run_tests("crashes", *cases, "--stages", *STAGES[:4], "--expect", "none",
+                                  code=1, env=self.fake_env)
+        self.nothing_left("crashes")
+        for name, number in cases.items():
+            with self.subTest(name):
+                self.ends(run, name, "compilation", f"crash:{number}", "the compiler crashed")
+                log = run.text(name, "compilation.log")
+                self.assertIn(f"why     crash:{number}\n", log)
+                self.assertIn("again   gauntlet stage compilation", log)
+                if number == "SIGABRT":
+                    self.assertRegex(run[name]["message"], r"LLVM ERROR: .* [su]i4\Z")
+                    self.assertIn("\n  Bit width: 4\n", log)
+                files = set(os.listdir(run.folder(name)))
+                self.assertIn("model.torch_onnx.mlir", files)
+                self.assertFalse({f for s in STAGES[3:] for f in FILES[s]} & files)
+        self.valid(run)
+
+    def test_hang(self):
+        """A module that computes for ever, on both of the host's devices."""
+        support.write_test(self.path("endless"), endless_module())
+        for device in ("local-task", "local-sync"):
+            with self.subTest(device):
+                folder = f"hang-{device}"
+                ran, run = self.run_tests(
+                    folder, "--suite", "endless", "-d", device, "--skip-stages",
+                    "native_inference", "--timeout", "compiled_inference=1", "--retries",
+                    "timeout=0", code=1, env=self.fake_env)
+                self.nothing_left(folder)
+                self.ends(run, "endless", "compiled_inference", "timeout",
+                          "the compiled module did not end within 1 s")
+                end = self.ends_of(run)["endless"][-1]
+                self.assertGreater(end["user_seconds"] + end["system_seconds"], 0.1)
+                self.assertFalse(os.path.exists(run.file("endless", "output.json")))
+
+
+if __name__ == "__main__":
+    unittest.main()
