@@ -15,6 +15,8 @@
 
 #include "base/file.h"
 
+#include <stdint.h>
+
 enum gt_arg_kind {
 	GT_ARG_HEADING, // no flag: `help` is the title of the group of rows that follow
 	GT_ARG_FLAG,    // given or not
@@ -89,6 +91,10 @@ GT_MUST_USE gt_code gt_arg_integer(const char *flag, const char *text, int64_t l
 // A duration, not negative: "5" (seconds), "1.5", "500ms", "30s", "2m", "1h"; at most a year.
 GT_MUST_USE gt_code gt_arg_seconds(const char *flag, const char *text, double *out,
                                    struct gt_err *err);
+
+// A size in bytes above 0: "4096", "512K", "512M", "4G" (powers of 1024; "MiB" and the like too).
+GT_MUST_USE gt_code gt_arg_size(const char *flag, const char *text, uint64_t *out,
+                                struct gt_err *err);
 
 // One of a NULL-terminated list of words; *out is its position.
 GT_MUST_USE gt_code gt_arg_choice(const char *flag, const char *text, const char *const *choices,

@@ -22,6 +22,8 @@ static const struct gt_arg_row rows[] = {
 	GT_SETTINGS_ROWS,
 	{0, NULL, GT_ARG_HEADING, NULL, "how it is run and reported"},
 	{'j', "jobs", GT_ARG_VALUE, "N", "tests at once (default: number of processors)"},
+	{0, "max-failures", GT_ARG_VALUE, "N",
+	 "start nothing more after N tests that did not end as expected"},
 	{'r', "rundirectory", GT_ARG_VALUE, "DIR",
 	 "run directory, relative to the current folder (default: test-run)"},
 	{0, "no-artifacts", GT_ARG_FLAG, NULL,
@@ -69,6 +71,11 @@ static void observe(void *user, const struct gt_result *result, const json_t *ev
 		gt_console_event(user, result, event);
 	else
 		gt_console_tick(user, result);
+}
+
+static void show_running(void *user)
+{
+	gt_console_show_running(user);
 }
 
 static json_t *argv_json(int argc, char **argv)
@@ -164,6 +171,11 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 		rc = gt_arg_integer("jobs", gt_arg_text(args, "jobs", "1"), 1, MAX_JOBS, &jobs, err);
 	if (!rc)
 		rc = gt_reporting_check(args, err);
+	int64_t most = 0;
+	if (!rc && gt_arg_given(args, "max-failures"))
+		rc = gt_arg_integer("max-failures", gt_arg_text(args, "max-failures", "1"), 1, INT32_MAX,
+		                    &most, err);
+	d->config.max_failures = (size_t)most;
 	if (!rc)
 		rc = gt_toolchain_check(&d->tools, err);
 	if (!rc) {
@@ -208,6 +220,7 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 	struct gt_console *console = gt_console_new(&shown, d->selected.cases.count);
 	int signal_number = 0;
 	d->config.observe = observe;
+	d->config.show_running = show_running;
 	d->config.user = console;
 	gt_code rc = gt_run(&d->config, &d->rundir, &result, &signal_number, err);
 	gt_console_delete(console);

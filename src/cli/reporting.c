@@ -55,6 +55,8 @@ gt_code gt_reporting_check(const struct gt_args *args, struct gt_err *err)
 
 static int judge(const struct gt_result *r)
 {
+	if (!r->complete && r->reason && strcmp(r->reason, "max-failures") == 0)
+		return GT_EXIT_FAILED; // as asked for
 	if (!r->complete)
 		return GT_EXIT_INCOMPLETE;
 	if (r->verdicts[GT_VERDICT_FAIL] || r->verdicts[GT_VERDICT_XPASS])

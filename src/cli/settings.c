@@ -163,6 +163,26 @@ static gt_code set_reference(const struct gt_args *args, struct gt_options *o, s
 	return rc;
 }
 
+static gt_code set_retries(const struct gt_args *args, struct gt_plan *plan, struct gt_err *err)
+{
+	const struct gt_names *list = gt_arg_list(args, "retries");
+	gt_code rc = GT_OK;
+	gt_retries_init(&plan->retries);
+	for (size_t i = 0; !rc && i < list->count; i++)
+		rc = gt_retries_set(&plan->retries, list->items[i], err);
+	return rc;
+}
+
+static gt_code set_memory(const struct gt_args *args, struct gt_plan *plan, struct gt_err *err)
+{
+	static const char *const choices[] = {"report", "fail", NULL};
+	size_t at = 0;
+	gt_code rc = gt_arg_choice("leak", gt_arg_text(args, "leak", "report"), choices, &at, err);
+	plan->leak_fails = at == 1;
+	const char *size = gt_arg_text(args, "memory", NULL);
+	return rc || !size ? rc : gt_arg_size("memory", size, &plan->memory, err);
+}
+
 gt_code gt_settings_make(const struct gt_args *args, struct gt_options *options,
                          struct gt_plan *plan, struct gt_err *err)
 {
@@ -182,6 +202,10 @@ gt_code gt_settings_make(const struct gt_args *args, struct gt_options *options,
 		rc = choose_stages(args, plan, err);
 	if (!rc)
 		rc = set_limits(args, plan, err);
+	if (!rc)
+		rc = set_memory(args, plan, err);
+	if (!rc)
+		rc = set_retries(args, plan, err);
 	if (!rc)
 		rc = set_dims(args, options, err);
 	if (!rc)

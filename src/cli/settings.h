@@ -33,7 +33,16 @@
 	{0, "nan", GT_ARG_VALUE, "equal|fail", \
 	 "does NaN equal NaN at the same place (default: equal)"}, \
 	{0, "timeout", GT_ARG_VALUE, "[STAGE=]TIME", \
-	 "limit of wall time of a stage, or of every stage: 30, 500ms, 5m. May be repeated"}
+	 "limit of wall time of a stage, or of every stage: 30, 500ms, 5m. May be repeated"}, \
+	{0, "retries", GT_ARG_VALUE, "[CLASS=]N", \
+	 "try a failed stage again up to N times; classes: error, crash, timeout, memory, protocol, " \
+	 "killed, host, leaked (default: 1 for killed, host and timeout, the latter alone on the " \
+	 "machine). May be repeated"}, \
+	{0, "memory", GT_ARG_VALUE, "SIZE", \
+	 "limit of the private memory of a stage's processes: 512M, 4G (default: none)"}, \
+	{0, "leak", GT_ARG_VALUE, "report|fail", \
+	 "a stage that leaves processes behind: they are killed and named (report, the default), or it " \
+	 "fails too"}
 
 // Fill options and plan (which borrows the options). GT_BAD_USAGE says which flag and why.
 GT_MUST_USE gt_code gt_settings_make(const struct gt_args *args, struct gt_options *options,

@@ -142,3 +142,22 @@ gt_code gt_arg_tolerance(const char *flag, const struct gt_names *values, double
 	*rtol = both[1];
 	return GT_OK;
 }
+
+gt_code gt_arg_size(const char *flag, const char *text, uint64_t *out, struct gt_err *err)
+{
+	static const char units[] = "KMGT";
+	size_t digits = strspn(text, "0123456789");
+	const char *unit = text + digits;
+	const char *known = *unit ? strchr(units, *unit) : NULL;
+	const char *rest = known ? unit + 1 : unit;
+	bool good = digits > 0 && digits < 16 &&
+	            (*rest == '\0' || (known && (strcmp(rest, "iB") == 0 || strcmp(rest, "B") == 0)));
+	uint64_t value = good ? strtoull(text, NULL, 10) : 0;
+	for (long step = known ? known - units + 1 : 0; good && step > 0; step--)
+		good = !__builtin_mul_overflow(value, (uint64_t)1024, &value);
+	if (!good || value == 0)
+		return gt_fail(err, GT_BAD_USAGE, "flag '--%s': '%s' is not a size such as 512M or 4G", flag,
+		               text);
+	*out = value;
+	return GT_OK;
+}

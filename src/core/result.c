@@ -4,6 +4,7 @@
 #include "core/event.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ static const char *const verdict_names[GT_VERDICT_COUNT] = {
 struct progress {
 	bool running[GT_STAGE_COUNT];
 	int64_t attempt[GT_STAGE_COUNT]; // of its last start; 0 before the first
+	char why[GT_STAGE_COUNT][64 + 1]; // of the last attempt that ended; the fold allows 64 bytes
 };
 
 struct fold {
@@ -269,6 +271,18 @@ static void set_stage(struct gt_test_result *t, enum gt_stage_id stage, bool ok,
 		t->seconds += t->stages[i].seconds;
 }
 
+// A stage that ends differently when it is tried again is flaky, unless what ended it before was a
+// fault of the surroundings: that says nothing about the test.
+static void note_change(struct progress *p, enum gt_stage_id stage, int64_t attempt,
+                        const char *why, bool *flaky)
+{
+	char *before = p->why[stage];
+	bool surroundings = strcmp(before, "killed") == 0 || strcmp(before, "host") == 0;
+	if (attempt > 1 && !surroundings && strcmp(before, why) != 0)
+		*flaky = true;
+	snprintf(before, sizeof p->why[stage], "%s", why);
+}
+
 static gt_code apply_stage_end(struct gt_result *r, const json_t *event, struct gt_err *err)
 {
 	struct fold *f = r->index;
@@ -302,6 +316,7 @@ static gt_code apply_stage_end(struct gt_result *r, const json_t *event, struct 
 	if (!(seconds >= 0))
 		return gt_fail(err, GT_BAD_DATA, "%s of '%s' took no time that could be", name, id);
 	p->running[stage] = false;
+	note_change(p, stage, attempt, why, &r->tests[at].flaky);
 	set_stage(&r->tests[at], stage, ok, seconds);
 	if (stage == GT_COMPARISON)
 		r->tests[at].vacuous =
@@ -388,6 +403,8 @@ static gt_code apply_run_end(struct gt_result *r, const json_t *event, struct gt
 		rc = check_count(r, err);
 	if (rc)
 		return rc;
+	const char *reason = gt_json_string_or(event, "reason", "");
+	r->reason = *reason ? gt_strdup(reason) : NULL;
 	r->ended = true;
 	r->complete = complete && f->finished == r->test_count;
 	return GT_OK;
@@ -489,6 +506,7 @@ static json_t *test_json(const struct gt_test_result *t)
 	gt_json_set(test, "expected", gt_json_text(t->expected));
 	gt_json_set(test, "reason", gt_json_text(t->reason));
 	gt_json_set(test, "vacuous", json_boolean(t->vacuous));
+	gt_json_set(test, "flaky", json_boolean(t->flaky));
 	gt_json_set(test, "seconds", seconds_json(t->seconds));
 	gt_json_set(test, "stages", stages);
 	return test;
@@ -545,6 +563,7 @@ void gt_result_free(struct gt_result *r)
 			free(texts[k]);
 	}
 	free(r->tests);
+	free(r->reason);
 	json_decref(r->run);
 	struct fold *f = r->index;
 	if (f) {

@@ -37,6 +37,7 @@ struct gt_test_result {
 	char *stage;             // stage it stopped in; "" for PASS
 	char *message;           // one sentence; "" for PASS
 	bool vacuous;            // an all-zero output would have matched too
+	bool flaky;              // a stage ended differently when it was tried again
 	enum gt_verdict verdict;
 	double seconds;          // sum over its stages
 	struct gt_stage_result stages[GT_STAGE_COUNT];
@@ -47,6 +48,7 @@ struct gt_result {
 	json_t *run;        // the run-start event without "event"; NULL before it
 	struct gt_test_result *tests; // in the order of the journal
 	size_t test_count;
+	char *reason;       // why the run stopped early, "interrupted" or "max-failures"; NULL: it did not
 	bool ended;         // run-end was seen
 	bool complete;      // ... and every test had its terminal state
 	double seconds;     // of the whole run

@@ -315,6 +315,25 @@ static void flush(struct gt_console *c)
 	}
 }
 
+void gt_console_show_running(struct gt_console *c)
+{
+	struct gt_buf text = {0};
+	int64_t now = gt_clock_ns();
+	if (c->shown)
+		gt_buf_puts(&text, ERASE_LINE);
+	c->shown = false;
+	gt_buf_printf(&text, "%zu running\n", c->running_count);
+	for (size_t i = 0; i < c->running_count; i++) {
+		char *name = gt_text_line(c->running[i].test);
+		gt_buf_puts(&text, "  ");
+		gt_text_seconds(&text, (double)(now - c->running[i].since) / 1e9);
+		gt_buf_printf(&text, "  %s  %s\n", c->running[i].stage, name);
+		free(name);
+	}
+	put(c, &text);
+	gt_buf_free(&text);
+}
+
 void gt_console_delete(struct gt_console *c)
 {
 	if (!c)

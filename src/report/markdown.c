@@ -218,6 +218,8 @@ static void put_notes(struct gt_buf *out, const struct gt_test_result *t)
 	struct gt_buf note = {0};
 	char *why = gt_text_why(t, false);
 	gt_text_cut(&note, why, MAX_NOTE);
+	if (t->flaky)
+		gt_buf_puts(&note, "flaky ");
 	if (t->vacuous && strcmp(t->status, GT_STATUS_PASS) == 0)
 		gt_buf_puts(&note, "vacuous");
 	if (note.length) {

@@ -41,6 +41,8 @@ struct gt_console *gt_console_new(const struct gt_console_options *options, size
 void gt_console_event(struct gt_console *c, const struct gt_result *r, const json_t *event);
 // Call now and then (a timer) so that elapsed time and what runs stay true.
 void gt_console_tick(struct gt_console *c, const struct gt_result *r);
+// Print what runs since when, as permanent lines.
+void gt_console_show_running(struct gt_console *c);
 // Remove the progress line and free.
 void gt_console_delete(struct gt_console *c);
 

@@ -124,6 +124,28 @@ static void print_row(struct summary *s, const char *status, const char *label)
 	gt_buf_puts(s->out, "\n");
 }
 
+// Tests that ended differently when a stage was tried again.
+static void print_flaky(struct summary *s)
+{
+	size_t count = 0;
+	struct gt_buf names = {0};
+	for (size_t i = 0; i < s->result->test_count; i++) {
+		if (!s->result->tests[i].flaky)
+			continue;
+		char *name = gt_text_line(s->result->tests[i].id);
+		gt_buf_printf(&names, "%s%s", count++ ? ", " : "", name);
+		free(name);
+	}
+	if (count) {
+		char *line = gt_format("%zu flaky, changed when tried again: %s", count, gt_buf_text(&names));
+		gt_buf_puts(s->out, "  ");
+		gt_text_wrap(s->out, line, s->width - 3, 4, DIFFERENCE_LINES);
+		gt_buf_puts(s->out, "\n");
+		free(line);
+	}
+	gt_buf_free(&names);
+}
+
 static void print_stages(struct summary *s)
 {
 	const struct gt_result *r = s->result;
@@ -143,6 +165,7 @@ static void print_stages(struct summary *s)
 		passed += pass;
 		vacuous += pass && r->tests[i].vacuous;
 	}
+	print_flaky(s);
 	if (vacuous)
 		gt_buf_printf(s->out, "  %zu of the %zu that passed would pass with all-zero outputs too\n",
 		              vacuous, passed);
@@ -289,7 +312,10 @@ static void print_counts(struct summary *s)
 	if (r->complete)
 		return;
 	size_t none = r->verdicts[GT_VERDICT_NONE];
-	gt_buf_printf(s->out, "%sINCOMPLETE%s: ", s->color->red, s->color->off);
+	char *reason = r->reason ? gt_text_line(r->reason) : gt_strdup("");
+	gt_buf_printf(s->out, "%sINCOMPLETE%s%s%s%s: ", s->color->red, s->color->off,
+	              *reason ? " (" : "", reason, *reason ? ")" : "");
+	free(reason);
 	if (none)
 		gt_buf_printf(s->out, "%zu of %zu tests have no result\n", none, r->test_count);
 	else

@@ -37,6 +37,12 @@ static void judge_signal(const struct gt_facts *f, const char *what, struct gt_e
 	set(out, why, gt_format("%s crashed", what));
 }
 
+static void judge_memory(const struct gt_facts *f, const char *what, struct gt_ending *out)
+{
+	set(out, "memory", gt_format("%s needed more memory than the %.4g MiB that --memory allows",
+	                             what, (double)f->memory / (1 << 20)));
+}
+
 static void judge_reply(const struct gt_facts *f, const char *what, struct gt_ending *out)
 {
 	json_error_t why;
@@ -71,6 +77,8 @@ void gt_ending_judge(const struct gt_facts *f, const char *what, struct gt_endin
 		set(out, "host", gt_format("the process that watched %s is gone", what));
 	else if (f->unsent[0])
 		set(out, "error", gt_format("%s cannot be asked: %s", what, f->unsent));
+	else if (f->ended && f->report.out_of_memory) // also if only a helper died and the tool went on
+		judge_memory(f, what, out);
 	else if (f->ended && f->report.signal && !f->report.killed)
 		judge_signal(f, what, out);
 	else if (f->frame_rc == GT_NOT_FOUND)
@@ -83,6 +91,16 @@ void gt_ending_judge(const struct gt_facts *f, const char *what, struct gt_endin
 		                               (int)f->report.exit_code));
 	else
 		judge_reply(f, what, out);
+}
+
+void gt_ending_judge_leak(struct gt_ending *e, const char *what)
+{
+	if (!e->ok || e->report.leftovers == 0)
+		return;
+	bool one = e->report.leftovers == 1;
+	set(e, "leaked", gt_format("%s left %u process%s running: %s", what, e->report.leftovers,
+	                           one ? "" : "es",
+	                           e->report.leftover_names[0] ? e->report.leftover_names : "?"));
 }
 
 void gt_ending_free(struct gt_ending *ending)

@@ -14,6 +14,7 @@ struct gt_facts {
 	bool timed_out; // our deadline fired first
 	bool stopped;   // we killed it because the run was interrupted
 	double limit_s;
+	uint64_t memory; // limit in bytes; 0: none
 	struct gt_job_report report;
 	gt_code frame_rc;  // GT_OK: `frame` is a reply; GT_NOT_FOUND: none came; else garbage came
 	const char *frame;
@@ -30,6 +31,8 @@ struct gt_ending {
 
 // Judge. `what` names who did the work, for the sentence ("the compiler").
 void gt_ending_judge(const struct gt_facts *facts, const char *what, struct gt_ending *out);
+// --leak=fail: a request that succeeded but left processes behind has failed ("leaked").
+void gt_ending_judge_leak(struct gt_ending *ending, const char *what);
 void gt_ending_free(struct gt_ending *ending);
 
 // "SIGSEGV" and the like, in `buffer`; "SIG40" for one without a name.

@@ -59,7 +59,7 @@ static void make_environment(struct environment *e, enum gt_host_kind kind)
 	static const char *const kept[] = {
 		"PATH", "GAUNTLET_DEPS", "GAUNTLET_PYTHON", "GAUNTLET_IREE_COMPILER",
 		"GAUNTLET_ONNXRUNTIME", "GAUNTLET_ONNX", "GAUNTLET_FRONTEND", "GAUNTLET_WORKER",
-		"GAUNTLET_ISOLATION", "VK_ICD_FILENAMES", "VK_DRIVER_FILES", "ASAN_OPTIONS",
+		"GAUNTLET_ISOLATION", "GAUNTLET_MEMORY", "VK_ICD_FILENAMES", "VK_DRIVER_FILES", "ASAN_OPTIONS",
 		"UBSAN_OPTIONS", "TZ",
 	};
 	for (size_t i = 0; i < GT_COUNTOF(kept); i++)
@@ -290,13 +290,13 @@ gt_code gt_host_order_start(struct gt_host *host, uint64_t job, bool instance,
                             const int fds[GT_ORDER_FDS], struct gt_err *err)
 {
 	struct gt_order order = {.magic = GT_ORDER_MAGIC, .kind = GT_ORDER_START, .job = job,
-	                         .instance = instance};
+	                         .instance = instance, .memory = host->job_memory};
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int) * GT_ORDER_FDS)];
 	} control = {0};
-	struct iovec part = {.iov_base = &order, .iov_len = sizeof order};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
+	struct iovec body = {.iov_base = &order, .iov_len = sizeof order};
+	struct msghdr message = {.msg_iov = &body, .msg_iovlen = 1, .msg_control = &control,
 	                         .msg_controllen = sizeof control};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 	c->cmsg_level = SOL_SOCKET;
@@ -309,9 +309,12 @@ gt_code gt_host_order_start(struct gt_host *host, uint64_t job, bool instance,
 	do
 		n = sendmsg(host->control, &message, MSG_NOSIGNAL);
 	while (n < 0 && errno == EAGAIN && poll(&room, 1, ORDER_LIMIT_MS) > 0);
-	if (n < 0)
-		return gt_fail_errno(err, "cannot give a job to the %s host", gt_host_name(host->kind));
-	return GT_OK;
+	if (n >= 0)
+		return GT_OK;
+	gt_code rc = gt_fail_errno(err, "cannot give a job to the %s host", gt_host_name(host->kind));
+	if (errno == EPIPE || errno == ECONNRESET)
+		part(host); // it has died, and we are the first to see it
+	return rc;
 }
 
 void gt_host_order_kill(struct gt_host *host, uint64_t job)

@@ -34,6 +34,7 @@ struct gt_host {
 	struct gt_job *jobs; // those it runs
 	int control;         // our end, while there is a process
 	int log;             // memory file of what the host itself prints
+	uint64_t job_memory; // limit of each job's private memory in bytes; 0: none
 	double patience_s;   // how long its start may take; 0: the default
 	bool running;        // the process has not been reaped yet
 	uv_process_t process;

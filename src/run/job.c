@@ -16,8 +16,7 @@
 // How long each step of a kill may take before the next, harder one.
 #define KILL_STEP_MS 5000
 
-// Who did the work, for sentences.
-static const char *worker_name(const struct gt_job *job)
+const char *gt_job_worker(const struct gt_job *job)
 {
 	static const char *const names[GT_HOST_COUNT] = {
 		[GT_HOST_PLAIN] = "the stage",
@@ -83,6 +82,10 @@ static void note_over(struct gt_job *job)
 static void finish(struct gt_job *job, bool ended)
 {
 	struct gt_ending ending;
+	if (job->released) {
+		close_job(job);
+		return;
+	}
 	if (!job->busy) {
 		note_over(job);
 		return;
@@ -91,7 +94,7 @@ static void finish(struct gt_job *job, bool ended)
 	job->draining = false;
 	uv_timer_stop(&job->deadline);
 	job->facts.frame = job->frame;
-	gt_ending_judge(&job->facts, worker_name(job), &ending);
+	gt_ending_judge(&job->facts, gt_job_worker(job), &ending);
 	ending.seconds = (double)(gt_clock_ns() - job->began) / 1e9;
 	if (ended)
 		close_job(job);
@@ -144,14 +147,18 @@ static void on_supervisor(uv_poll_t *handle, int status, int events)
 	uv_poll_stop(handle);
 }
 
+static void send_order(const struct gt_job *job, char order)
+{
+	(void)!send(job->supervisor, &order, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void on_deadline(uv_timer_t *timer);
 
 static void order_kill(struct gt_job *job)
 {
-	static const char kill_order = GT_ORDER_KILL_TREE;
 	switch (job->kill_steps++) {
 	case 0: // the supervisor kills the tree and reports
-		(void)!send(job->supervisor, &kill_order, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		send_order(job, GT_ORDER_KILL_TREE);
 		break;
 	case 1: // it does not: with it goes its PID namespace
 		gt_host_order_kill(job->host, job->number);
@@ -184,9 +191,8 @@ static bool take_reply(struct gt_job *job)
 		spoil(job);
 	} else {
 		// What it printed for this request is complete when its supervisor has read it all.
-		static const char order = GT_ORDER_DRAIN;
 		job->draining = true;
-		(void)!send(job->supervisor, &order, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		send_order(job, GT_ORDER_DRAIN);
 	}
 	return true;
 }
@@ -231,13 +237,36 @@ void gt_job_stop(struct gt_job *job)
 		order_kill(job);
 }
 
+void gt_job_pause(struct gt_job *job)
+{
+	if (job->closing || job->over || job->paused || job->kill_steps > 0)
+		return;
+	job->paused = gt_clock_ns();
+	uv_update_time(job->deadline.loop);
+	job->left_ms = uv_timer_get_due_in(&job->deadline);
+	uv_timer_stop(&job->deadline);
+	send_order(job, GT_ORDER_PAUSE);
+}
+
+void gt_job_continue(struct gt_job *job)
+{
+	if (!job->paused)
+		return;
+	job->began += gt_clock_ns() - job->paused;
+	job->paused = 0;
+	send_order(job, GT_ORDER_CONTINUE);
+	uv_update_time(job->deadline.loop);
+	if (job->busy)
+		uv_timer_start(&job->deadline, on_deadline, job->left_ms, 0);
+}
+
 static void begin_request(struct gt_job *job, double limit_s)
 {
 	job->busy = true;
 	job->began = gt_clock_ns();
 	job->log_seen = log_size(job);
 	// What the reset forgets of a spoiled one would be its reason.
-	job->facts = (struct gt_facts){.limit_s = limit_s,
+	job->facts = (struct gt_facts){.limit_s = limit_s, .memory = job->host->job_memory,
 	                               .frame_rc = job->spoiled ? GT_BAD_DATA : GT_NOT_FOUND};
 	if (job->kill_steps > 0)
 		return; // its end is under way
@@ -270,7 +299,12 @@ void gt_job_request(struct gt_job *job, const char *request, double limit_s)
 
 void gt_job_release(struct gt_job *job)
 {
-	close_job(job); // its sockets close with it; child and supervisor take that as the end
+	// Its host may be stopped next, and then the supervisor would have no time to tidy up.
+	job->released = true;
+	if (job->over || job->facts.ended)
+		close_job(job);
+	else if (job->kill_steps == 0)
+		order_kill(job);
 }
 
 char *gt_job_output(const struct gt_job *job)

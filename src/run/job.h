@@ -22,7 +22,10 @@ struct gt_job {
 	bool spoiled;          // an instance that spoke out of turn; it is being killed
 	bool over;             // an idle instance that has ended; the next request is told
 	bool closing;
+	bool released;         // nobody holds it any more; it goes when its tree is dead
 	bool draining, drained; // its output is being read to the end; it has been
+	int64_t paused;        // clock at which it was; 0: it runs
+	uint64_t left_ms;      // of its deadline, then
 	int kill_steps;        // how far an order to kill has gone
 	int64_t began;
 	struct gt_facts facts;
@@ -42,11 +45,19 @@ struct gt_job *gt_job_start(uv_loop_t *loop, struct gt_host *host, bool instance
 // A further request to an instance that is not busy. A failure comes through done().
 void gt_job_request(struct gt_job *job, const char *request, double limit_s);
 
-// Let an idle instance go; `job` is gone after this.
+// Let an idle instance go; `job` is not to be used after this. It stays in its host's list until its
+// tree is dead.
 void gt_job_release(struct gt_job *job);
+
+// The user suspended the run: stop the tree and its deadline. Paused time is not the job's.
+void gt_job_pause(struct gt_job *job);
+void gt_job_continue(struct gt_job *job);
 
 // Kill the whole tree because the run is to end; done() follows if a request was under way.
 void gt_job_stop(struct gt_job *job);
+
+// Who did the work, for sentences: "the compiler".
+const char *gt_job_worker(const struct gt_job *job);
 
 // What the child printed during the current request, allocated; zero bytes became blanks. Call it
 // in done().

@@ -5,12 +5,16 @@
 #include "core/case.h"
 #include "core/options.h"
 #include "core/stages.h"
+#include "run/retry.h"
 
 // What a whole run does. Borrows everything.
 struct gt_plan {
 	const struct gt_options *options;
 	bool stages[GT_STAGE_COUNT];    // those to run
 	double limits_s[GT_STAGE_COUNT]; // of wall time
+	uint64_t memory;                // limit of a job's private memory in bytes; 0: none
+	struct gt_retries retries;
+	bool leak_fails;                // a stage that leaves processes behind has failed
 };
 
 struct gt_placement {

@@ -62,6 +62,8 @@ void gt_record_facts(json_t *object, int attempt, const struct gt_ending *e)
 	gt_json_set(object, "output_bytes", json_integer((json_int_t)p->output_bytes));
 	gt_json_set(object, "dropped_bytes", json_integer((json_int_t)p->dropped_bytes));
 	gt_json_set(object, "leftovers", json_integer(p->leftovers));
+	if (p->leftovers)
+		gt_json_set(object, "leaked", gt_json_text(p->leftover_names));
 	gt_json_set(object, "files", json_is_array(files) ? json_incref(files) : json_array());
 	gt_json_set(object, "detail", json_is_object(detail) ? json_incref(detail) : json_object());
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "run/test.h"
+#include "worker/memory.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,19 @@ gt_code gt_runner_fail(struct gt_runner *r, gt_code code)
 	return code;
 }
 
+// --max-failures: enough is known; what runs may end, nothing more is started.
+static void check_failures(struct gt_runner *r)
+{
+	const size_t *verdicts = r->result->verdicts;
+	size_t failures = verdicts[GT_VERDICT_FAIL] + verdicts[GT_VERDICT_XPASS];
+	bool more = r->next_case < r->config->cases->count;
+	if (!r->config->max_failures || failures < r->config->max_failures || r->stopping || !more)
+		return;
+	r->stopping = true;
+	r->stop_at = gt_clock_ns() + GRACE_NS;
+	r->reason = "max-failures";
+}
+
 void gt_runner_emit(struct gt_runner *r, json_t *event)
 {
 	struct gt_err err = {0};
@@ -38,8 +52,10 @@ void gt_runner_emit(struct gt_runner *r, json_t *event)
 	if (rc) {
 		*r->err = err;
 		gt_runner_fail(r, rc);
-	} else if (r->config->observe) {
-		r->config->observe(r->config->user, r->result, event);
+	} else {
+		if (r->config->observe)
+			r->config->observe(r->config->user, r->result, event);
+		check_failures(r);
 	}
 	json_decref(event);
 }
@@ -62,6 +78,9 @@ static bool idle(const struct gt_runner *r)
 	for (int i = 0; i < r->config->jobs; i++)
 		if (r->slots[i])
 			return false;
+	for (size_t i = 0; i < GT_HOST_COUNT; i++)
+		if (r->hosts[i].jobs) // an instance whose test has left
+			return false;
 	return true;
 }
 
@@ -79,9 +98,19 @@ void gt_runner_slot_free(struct gt_runner *r, size_t slot)
 	r->slots[slot] = NULL; // the next tick of the loop fills it: no recursion through tests
 }
 
+// Tests that were held back; each looks for itself whether it may go on now.
+static void release_held(struct gt_runner *r)
+{
+	for (int i = 0; i < r->config->jobs; i++)
+		if (r->slots[i])
+			gt_test_go_on(r->slots[i]);
+}
+
 static void on_prepare(uv_prepare_t *handle)
 {
 	struct gt_runner *r = handle->data;
+	if (r->running && !r->ending)
+		release_held(r);
 	if (r->running && !r->ending)
 		fill_slots(r);
 	if (r->ending)
@@ -185,9 +214,31 @@ static void on_tick(uv_timer_t *timer)
 		r->config->observe(r->config->user, r->result, NULL);
 }
 
+// Ctrl-Z: jobs and deadlines stop first, then this process; it goes on behind raise().
+static void suspend(struct gt_runner *r)
+{
+	for (int i = 0; i < r->config->jobs; i++)
+		if (r->slots[i])
+			gt_test_pause(r->slots[i], true);
+	raise(SIGSTOP);
+	for (int i = 0; i < r->config->jobs; i++)
+		if (r->slots[i])
+			gt_test_pause(r->slots[i], false);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct gt_runner *r = handle->data;
+	if (number == SIGTSTP) {
+		suspend(r);
+		return;
+	}
+	if (number == SIGUSR1) {
+		if (r->config->show_running)
+			r->config->show_running(r->config->user);
+		return;
+	}
+	r->reason = "interrupted";
 	r->stop_at = r->stopping ? 0 : gt_clock_ns() + GRACE_NS;
 	r->stopping = true;
 	r->signal_number = number;
@@ -218,7 +269,7 @@ static void make_room_for_descriptors(int jobs)
 
 static gt_code open_loop(struct gt_runner *r, uv_prepare_t *prepare)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGUSR1};
 	if (uv_loop_init(&r->loop) != 0)
 		return gt_fail(r->err, GT_IO, "cannot make an event loop");
 	uv_prepare_init(&r->loop, prepare);
@@ -239,6 +290,7 @@ static void start_hosts(struct gt_runner *r)
 {
 	for (enum gt_host_kind k = 0; k < GT_HOST_COUNT && !r->fatal; k++) {
 		r->hosts[k] = (struct gt_host){.kind = k, .changed = on_host_changed, .user = r,
+		                               .job_memory = r->config->plan.memory,
 		                               .control = -1, .log = -1};
 		if (!r->needs[k])
 			continue;
@@ -255,7 +307,7 @@ static void end_run(struct gt_runner *r)
 	if (!r->running)
 		return;
 	gt_runner_emit(r, json_pack("{s:s,s:b,s:s}", "event", "run-end", "complete", !r->stopping,
-	                            "reason", r->signal_number ? "interrupted" : ""));
+	                            "reason", r->reason ? r->reason : ""));
 	struct gt_err err = {0};
 	gt_code rc = gt_journal_close(&r->journal, &err);
 	if (rc && !r->fatal) {
@@ -273,6 +325,8 @@ gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundi
 	*r = (struct gt_runner){.config = config, .rundir = rundir, .result = result,
 	                        .err = err ? err : &own};
 	make_room_for_descriptors(config->jobs);
+	if (config->plan.memory)
+		gt_memory_sweep(); // what a run left that was killed
 	gt_code rc = open_loop(r, &prepare);
 	if (rc) {
 		free(r);

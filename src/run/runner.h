@@ -19,9 +19,12 @@ struct gt_run_config {
 	const struct gt_toolchain *tools;
 	const json_t *argv; // for the record
 	int jobs;           // tests at once, at least 1
+	size_t max_failures; // stop after so many tests that did not end as expected; 0: never
 	bool keep_artifacts;
 	// Called after each event has been recorded and applied, and ten times a second with NULL.
 	void (*observe)(void *user, const struct gt_result *result, const json_t *event);
+	// Called on SIGUSR1: show what runs since when. May be NULL.
+	void (*show_running)(void *user);
 	void *user;
 };
 

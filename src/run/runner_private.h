@@ -16,18 +16,21 @@ struct gt_runner {
 	gt_code fatal;      // the run cannot go on; `err` says why
 	uv_loop_t loop;
 	uv_timer_t tick;
-	uv_signal_t signals[3];
+	uv_signal_t signals[5];
 	struct gt_host hosts[GT_HOST_COUNT];
 	bool needs[GT_HOST_COUNT];
 	struct gt_journal journal;
 	json_t *options;    // of every request
 	struct gt_test **slots; // config->jobs of them; NULL where no test runs
 	size_t next_case;
+	size_t running_jobs;
+	struct gt_test *alone; // a test that needs the machine for itself, or has it
 	bool running;       // tests may start
 	bool stopping;      // no stage starts any more
 	bool ending;        // everything is being closed
 	int64_t stop_at;    // clock at which the jobs still running are killed
 	int signal_number;
+	const char *reason; // why it stops; "" if it does not
 };
 
 // Record an event and tell the observer. Takes `event`. A failure stops the run.

@@ -3,15 +3,13 @@
 #include "base/utf8.h"
 #include "run/job.h"
 #include "run/record.h"
+#include "run/retry.h"
 #include "run/stagelog.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-// A job that ended by an accident, and not by what it did, is tried once more.
-#define MAX_ATTEMPTS 2
 
 struct gt_test {
 	struct gt_runner *runner;
@@ -23,6 +21,8 @@ struct gt_test {
 	int attempt;
 	bool waiting;      // for the host of this stage
 	bool builtin;      // the test class leaves this stage to the built-in code
+	bool alone;        // the next attempt has to have the machine for itself
+	bool held;         // waits for that, or for another test that has it
 	struct gt_job *job; // under way, or the idle instance
 	struct gt_job *instance;
 	json_t *records;   // stages.json
@@ -34,9 +34,12 @@ struct gt_test {
 static void start_stage(struct gt_test *t);
 static void next_stage(struct gt_test *t);
 
+static void give_back_machine(struct gt_test *t);
+
 static void leave(struct gt_test *t)
 {
 	struct gt_runner *r = t->runner;
+	give_back_machine(t);
 	size_t slot = t->slot;
 	if (t->instance)
 		gt_job_release(t->instance);
@@ -112,9 +115,9 @@ static void after_stage(struct gt_test *t, const struct gt_ending *e)
 {
 	const struct gt_stage_row *row = gt_stage(t->stage);
 	json_t *detail = json_object_get(e->reply, "detail");
-	bool accident = strcmp(e->why, "host") == 0 || strcmp(e->why, "killed") == 0;
-	if (!e->ok && accident && t->attempt < MAX_ATTEMPTS) {
+	if (!e->ok && gt_retry_again(&t->runner->config->plan.retries, e->why, t->attempt)) {
 		t->attempt++;
+		t->alone = gt_retry_alone(e->why);
 		next_stage(t);
 	} else if (!e->ok) {
 		end_test(t, row->failed, e->why, row->name, e->message);
@@ -173,6 +176,10 @@ static void on_done(struct gt_job *job, struct gt_ending *ending)
 	bool alive = job->instance && !job->closing;
 	const json_t *identity = job->host->identity;
 	t->job = NULL;
+	t->runner->running_jobs--;
+	give_back_machine(t);
+	if (t->runner->config->plan.leak_fails)
+		gt_ending_judge_leak(ending, gt_job_worker(job));
 	if (job->instance && !alive)
 		t->instance = NULL;
 	if (is_left_to_us(t, ending) && !t->runner->stopping) {
@@ -212,6 +219,7 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 	struct gt_runner *r = t->runner;
 	struct gt_err err = {0};
 	double limit_s = r->config->plan.limits_s[t->stage];
+	r->running_jobs++;
 	if (t->instance && place.instance) {
 		t->job = t->instance;
 		gt_job_request(t->instance, request, limit_s);
@@ -222,6 +230,7 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 	snprintf(scratch, sizeof scratch, place.instance ? "instance-%zu" : "job-%zu", t->slot);
 	gt_code rc = gt_rundir_scratch(r->rundir, scratch, &folder, r->err);
 	if (rc) { // no test is to blame for a disk that is full
+		r->running_jobs--;
 		gt_runner_fail(r, rc);
 		leave(t);
 		return;
@@ -231,8 +240,10 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 	close(folder);
 	if (place.instance)
 		t->instance = t->job;
-	if (!t->job)
+	if (!t->job) {
+		r->running_jobs--;
 		fail_stage(t, "host", err.text);
+	}
 }
 
 // Is the host there? Else have it started, and wait for gt_test_host_changed().
@@ -265,9 +276,30 @@ static struct gt_placement place_stage(const struct gt_test *t)
 	return gt_plan_place(&t->runner->config->plan, t->test, t->stage);
 }
 
+// Nothing else runs beside a stage that has to be alone.
+static bool may_start(struct gt_test *t)
+{
+	struct gt_runner *r = t->runner;
+	if (t->alone && !r->alone)
+		r->alone = t;
+	if (r->alone == t)
+		return r->running_jobs == 0;
+	return !r->alone;
+}
+
+static void give_back_machine(struct gt_test *t)
+{
+	t->alone = false;
+	if (t->runner->alone == t)
+		t->runner->alone = NULL;
+}
+
 static void start_stage(struct gt_test *t)
 {
 	struct gt_runner *r = t->runner;
+	t->held = !may_start(t);
+	if (t->held)
+		return;
 	const struct gt_plan *plan = &r->config->plan;
 	struct gt_placement place = place_stage(t);
 	struct gt_host *host = &r->hosts[place.host];
@@ -325,11 +357,29 @@ void gt_test_host_changed(struct gt_test *t, const struct gt_host *host)
 		start_stage(t);
 }
 
+void gt_test_pause(struct gt_test *t, bool pause)
+{
+	struct gt_job *jobs[] = {t->job, t->instance != t->job ? t->instance : NULL};
+	for (size_t i = 0; i < GT_COUNTOF(jobs); i++)
+		if (jobs[i])
+			(pause ? gt_job_pause : gt_job_continue)(jobs[i]);
+}
+
+void gt_test_go_on(struct gt_test *t)
+{
+	if (!t->held)
+		return;
+	if (t->runner->stopping)
+		leave(t);
+	else
+		start_stage(t);
+}
+
 void gt_test_stop(struct gt_test *t)
 {
 	if (t->job)
 		gt_job_stop(t->job);
-	else if (t->waiting)
+	else if (t->waiting || t->held)
 		leave(t);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "worker/isolation.h"
+#include "worker/memory.h"
 #include "worker/supervisor.h"
 #include "worker/tree.h"
 
@@ -91,7 +92,12 @@ static void start_job(struct host *h, const struct gt_order *order, const int fd
 	if (pid == 0) {
 		close(h->alive[1]);
 		close(h->control);
-		gt_supervise(&job, order->instance != 0, h->isolation.kind != GT_ISOLATION_NONE, h->ops);
+		struct gt_job_terms terms = {
+			.instance = order->instance != 0,
+			.isolated = h->isolation.kind != GT_ISOLATION_NONE,
+			.memory = order->memory,
+		};
+		gt_supervise(&job, &terms, h->ops);
 	}
 	h->running = realloc(h->running, (h->running_count + 1) * sizeof *h->running);
 	if (!h->running)
@@ -123,7 +129,9 @@ static bool note_end(struct host *h, pid_t pid, int status)
 			continue;
 		notify(h, GT_NOTICE_LOST, h->running[i].job, status);
 		h->running[i] = h->running[--h->running_count];
-		return status != 0; // it could not do its work to the end
+		if (status != 0) // it could not do its work to the end
+			gt_memory_sweep();
+		return status != 0;
 	}
 	return true;
 }

@@ -31,6 +31,7 @@ struct gt_order {
 	uint32_t magic;
 	uint32_t kind;
 	uint64_t job;      // number the runner gave it
+	uint64_t memory;   // limit of the tree's private memory in bytes; 0: none
 	uint32_t instance; // 1: the child serves requests until its socket closes
 	uint32_t reserved;
 };

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "worker/capture.h"
 #include "worker/frame.h"
+#include "worker/memory.h"
 #include "worker/tree.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@ enum { CHILD_NO_REQUEST = 120, CHILD_NO_REPLY = 121, CHILD_NO_FOLDER = 122 };
 struct supervisor {
 	struct gt_job_fds fds;
 	bool isolated;
+	struct gt_memory memory;
 	pid_t child;
 	int signals;
 	int output;
@@ -85,13 +87,15 @@ static _Noreturn void serve(const struct gt_job_fds *fds, bool instance,
 	_exit(0);
 }
 
-static _Noreturn void be_child(const struct gt_job_fds *fds, int output, pid_t supervisor,
+static _Noreturn void be_child(const struct supervisor *s, int output, pid_t supervisor,
                                bool instance, const struct gt_host_ops *ops)
 {
+	const struct gt_job_fds *fds = &s->fds;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != supervisor)
 		_exit(CHILD_NO_REQUEST);
 	setpgid(0, 0);
+	gt_memory_enter(&s->memory);
 	reset_signals();
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	dup2(null, 0);
@@ -166,14 +170,31 @@ static bool drain(struct supervisor *s)
 	return n > 0 || (n < 0 && errno == EAGAIN);
 }
 
+// True if the tree used too much: then it is killed.
+static bool kill_for_memory(struct supervisor *s)
+{
+	if (!gt_memory_exceeded(&s->memory))
+		return false;
+	s->report.out_of_memory = 1;
+	kill_tree(s);
+	return true;
+}
+
 // An order of the runner. False if it is to kill, or if the runner is gone. It is read in any case:
 // what is left unread in a socket resets it when it closes, and costs the report.
 static bool take_order(struct supervisor *s)
 {
 	char order = GT_ORDER_KILL_TREE;
 	(void)!recv(s->fds.report, &order, 1, MSG_DONTWAIT);
+	if (order == GT_ORDER_PAUSE || order == GT_ORDER_CONTINUE) {
+		kill(s->isolated ? -1 : -s->child, order == GT_ORDER_PAUSE ? SIGSTOP : SIGCONT);
+		return true;
+	}
 	if (order != GT_ORDER_DRAIN)
 		return false;
+	// An instance whose helper was killed for the limit has replied, but its word is worth nothing.
+	if (kill_for_memory(s))
+		return true;
 	static const uint32_t drained = GT_DRAINED_MAGIC;
 	struct pollfd on = {.fd = s->output, .events = POLLIN};
 	while (poll(&on, 1, 0) > 0 && drain(s))
@@ -182,8 +203,26 @@ static bool take_order(struct supervisor *s)
 	return true;
 }
 
+// Milliseconds until the memory has to be looked at again, which is done here if it is time. A
+// child that always prints something must not put that off.
+static int watch_memory(struct supervisor *s, int64_t *next)
+{
+	int every = gt_memory_interval_ms(&s->memory);
+	if (every < 0)
+		return -1;
+	int64_t now = gt_clock_ns();
+	if (now >= *next) {
+		bool first = *next == 0; // nothing has run yet
+		*next = now + every * INT64_C(1000000);
+		if (!first)
+			(void)kill_for_memory(s);
+	}
+	return (int)((*next - now) / 1000000) + 1;
+}
+
 static void watch(struct supervisor *s)
 {
+	int64_t look = 0;
 	struct pollfd on[] = {
 		{.fd = s->signals, .events = POLLIN},
 		{.fd = s->output, .events = POLLIN},
@@ -191,7 +230,7 @@ static void watch(struct supervisor *s)
 		{.fd = s->fds.alive, .events = POLLIN},
 	};
 	while (!s->ended) {
-		if (poll(on, GT_COUNTOF(on), -1) < 0) {
+		if (poll(on, GT_COUNTOF(on), watch_memory(s, &look)) < 0) {
 			if (errno == EINTR)
 				continue;
 			give_up(s->fds.log, 1, "a job cannot be watched", strerror(errno));
@@ -237,9 +276,10 @@ static int own_signals(void)
 	return signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-_Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool isolated,
+_Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_terms *terms,
                             const struct gt_host_ops *ops)
 {
+	bool isolated = terms->isolated;
 	// Pid 1's death kills its namespace; without one, SIGTERM leaves us time to kill the tree.
 	prctl(PR_SET_PDEATHSIG, isolated ? SIGKILL : SIGTERM);
 	struct pollfd host = {.fd = fds->alive};
@@ -251,6 +291,7 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool is
 	struct supervisor s = {.fds = *fds, .isolated = isolated, .signals = own_signals()};
 	s.report.magic = GT_REPORT_MAGIC;
 	s.report.isolated = isolated;
+	gt_memory_open(&s.memory, terms->memory);
 	s.capture = (struct gt_capture){
 		.log = fds->log, .head_max = GT_LOG_HEAD, .tail_max = GT_LOG_TAIL};
 	int output[2];
@@ -259,7 +300,7 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool is
 	if (s.child < 0)
 		give_up(fds->log, 1, "a job cannot be forked", strerror(errno));
 	if (s.child == 0)
-		be_child(fds, output[1], self, instance, ops);
+		be_child(&s, output[1], self, terms->instance, ops);
 	close(output[1]);
 	close(fds->child);
 	close(fds->folder);
@@ -267,8 +308,11 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool is
 	fcntl(s.output, F_SETFL, O_NONBLOCK);
 
 	watch(&s);
+	gt_tree_names(s.report.leftover_names, sizeof s.report.leftover_names);
 	kill_leftovers(&s);
 	drain_rest(&s);
+	if (gt_memory_close(&s.memory))
+		s.report.out_of_memory = 1;
 	s.report.output_bytes = s.capture.total;
 	s.report.dropped_bytes = gt_capture_end(&s.capture);
 	(void)!send(fds->report, &s.report, sizeof s.report, MSG_NOSIGNAL);

@@ -15,6 +15,8 @@
 
 // Runner to supervisor, one byte each. The end of the socket is an order to kill too.
 #define GT_ORDER_KILL_TREE 'k'
+#define GT_ORDER_PAUSE 's' // stop the whole tree
+#define GT_ORDER_CONTINUE 'c'
 #define GT_ORDER_DRAIN 'd' // put into the log what the child has printed so far, then say so
 
 // Supervisor to runner: the answer to GT_ORDER_DRAIN, four bytes.
@@ -29,10 +31,13 @@ struct gt_job_report {
 	uint32_t killed;     // 1: we killed it on the runner's order
 	uint32_t leftovers;  // processes that outlived the child and were killed
 	uint32_t isolated;   // 1: in a PID namespace of its own
+	uint32_t out_of_memory; // 1: something in the tree was killed for the limit of its memory
+	uint32_t reserved;
 	int64_t user_us, system_us; // CPU time of the child and what it waited for
 	int64_t max_rss_kb;
 	uint64_t output_bytes;  // written by the child, kept or not
 	uint64_t dropped_bytes;
+	char leftover_names[128]; // of those processes: "sleep, python3 (2)"
 };
 
 // The descriptors of one job, owned by the supervisor.
@@ -44,8 +49,15 @@ struct gt_job_fds {
 	int alive;  // read end of a pipe whose only writer is the host
 };
 
+// What else the supervisor must know of its job.
+struct gt_job_terms {
+	bool instance;   // the child serves requests until its socket closes
+	bool isolated;   // this process is pid 1 of a PID namespace
+	uint64_t memory; // limit of the tree's private memory in bytes; 0: none
+};
+
 // Be the supervisor: fork the child, have it serve, see it end, report. Never returns.
-_Noreturn void gt_supervise(const struct gt_job_fds *fds, bool instance, bool isolated,
+_Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_terms *terms,
                             const struct gt_host_ops *ops);
 
 #endif // GT_WORKER_SUPERVISOR_H

@@ -1,13 +1,24 @@
-// worker/tree.h - killing processes that no PID namespace holds together.
+// worker/tree.h - the processes below this one: visiting, naming, killing them.
+//
+// By /proc, which shows the pids of the namespace it was mounted in: a supervisor that is pid 1 of a
+// namespace of its own sees its tree there under other numbers than it would use itself.
 #ifndef GT_WORKER_TREE_H
 #define GT_WORKER_TREE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 // Kill every child of this process but those that `spare` (may be NULL) says to. What a killed child
 // leaves behind comes to us if we are a subreaper: call it again until nobody is left. False if the
-// system does not tell who our children are.
+// system does not tell who our children are. Not for a process in a PID namespace of its own.
 bool gt_tree_kill_children(bool (*spare)(const void *user, pid_t pid), const void *user);
+
+// Call `visit` for each process below this one, with its pid as /proc has it.
+void gt_tree_visit(void (*visit)(long pid, void *user), void *user);
+
+// Names of the living processes below this one, "sleep, python3 (2)", cut to `size`. "" if there are
+// none. Dead ones that nobody has waited for are left out.
+void gt_tree_names(char *text, size_t size);
 
 #endif // GT_WORKER_TREE_H

@@ -67,7 +67,7 @@ class Job:
             s.settimeout(60)
         self.log = open(os.path.join(self.scratch.name, "log"), "w+b")
         folder = os.open(self.scratch.name, os.O_RDONLY)
-        order = struct.pack("<IIQII", ORDER_MAGIC, START, 7, int(instance), 0)
+        order = struct.pack("<IIQQII", ORDER_MAGIC, START, 7, 0, int(instance), 0)
         socket.send_fds(
             host.control, [order], [report.fileno(), child.fileno(), self.log.fileno(), folder])
         report.close()

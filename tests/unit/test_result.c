@@ -333,11 +333,11 @@ static void test_json(void **state)
 		"\"results-summary\":0,\"Numerics\":0,\"PASS\":0}},\"tests\":[{\"test\":\"a\","
 		"\"suite\":\"s\",\"folder\":\"f\",\"status\":\"setup\",\"why\":\"crash:SIGABRT\","
 		"\"stage\":\"setup\",\"message\":\"m\",\"verdict\":\"FAIL\",\"expected\":\"PASS\","
-		"\"reason\":\"because\",\"vacuous\":false,\"seconds\":0.123457,"
+		"\"reason\":\"because\",\"vacuous\":false,\"flaky\":false,\"seconds\":0.123457,"
 		"\"stages\":{\"setup\":{\"ok\":false,\"seconds\":0.123457}}},{\"test\":\"b\","
 		"\"suite\":\"s\",\"folder\":\"f\",\"status\":\"\",\"why\":\"\",\"stage\":\"\","
 		"\"message\":\"\",\"verdict\":\"NONE\",\"expected\":\"PASS\",\"reason\":\"because\","
-		"\"vacuous\":false,\"seconds\":0.0,\"stages\":{}}]}",
+		"\"vacuous\":false,\"flaky\":false,\"seconds\":0.0,\"stages\":{}}]}",
 		0, NULL);
 	assert_non_null(wanted);
 	char *got_text = json_dumps(all, 0), *wanted_text = json_dumps(wanted, 0);

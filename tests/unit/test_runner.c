@@ -727,6 +727,7 @@ static int begin_test(void **state)
 		config.plan.stages[s] = true;
 		config.plan.limits_s[s] = 20;
 	}
+	gt_retries_init(&config.plan.retries);
 	err = (struct gt_err){0};
 	descriptors_before = own_descriptors();
 	return 0;

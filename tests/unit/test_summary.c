@@ -216,7 +216,7 @@ static void test_incomplete(void **state)
 		     "  no result               2\n"
 		     "\n"
 		     "3 tests in 48.2 s: 1 pass, 0 expected failures, 0 unexpected passes, 0 failures\n"
-		     "INCOMPLETE: 2 of 3 tests have no result\n"
+		     "INCOMPLETE (interrupted): 2 of 3 tests have no result\n"
 		     "results  the/run/results.json\n"
 		     "journal  the/run/events.jsonl\n");
 	struct gt_result r;

@@ -1,0 +1,44 @@
+// run/retry.h - which failures are tried again, how often, and which only alone on the machine.
+//
+// Pure. The classes are the words of docs/formats.md "Why" up to their colon.
+#ifndef GT_RUN_RETRY_H
+#define GT_RUN_RETRY_H
+
+#include "base/status.h"
+
+enum gt_retry_class {
+	GT_RETRY_ERROR,
+	GT_RETRY_CRASH,
+	GT_RETRY_TIMEOUT,
+	GT_RETRY_MEMORY,
+	GT_RETRY_PROTOCOL,
+	GT_RETRY_KILLED,
+	GT_RETRY_HOST,
+	GT_RETRY_LEAKED,
+	GT_RETRY_CLASS_COUNT
+};
+
+// Retries per class and stage of a test.
+struct gt_retries {
+	int most[GT_RETRY_CLASS_COUNT];
+};
+
+// What nobody asked for: faults of the surroundings (killed, host) and timeouts are tried once more,
+// everything else is believed at once.
+void gt_retries_init(struct gt_retries *retries);
+
+// Apply "N" (every class) or "CLASS=N". GT_BAD_USAGE names the
+// classes.
+GT_MUST_USE gt_code gt_retries_set(struct gt_retries *retries, const char *text,
+                                   struct gt_err *err);
+
+// After attempt number `attempt` (from 1) failed with `why`: once more?
+bool gt_retry_again(const struct gt_retries *retries, const char *why, int attempt);
+
+// Must that be alone on the machine? A timeout beside other jobs may be their fault.
+bool gt_retry_alone(const char *why);
+
+// Does a failure of this kind say something about the test? One of the surroundings does not.
+bool gt_retry_is_surroundings(const char *why);
+
+#endif // GT_RUN_RETRY_H

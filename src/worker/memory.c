@@ -1,0 +1,279 @@
+#include "worker/memory.h"
+
+#include "base/status.h"
+#include "worker/tree.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POLL_MS 100
+#define GROUP_PREFIX "gauntlet-"
+// A cgroup is busy for a moment after the last process in it has died.
+#define REMOVE_TRIES 50
+#define REMOVE_PAUSE_NS 2000000
+
+static const char *const mounts2[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+static const char mount1[] = "/sys/fs/cgroup/memory";
+
+// A small file of the kernel's, NUL-terminated. False if it cannot be read.
+static bool read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t n = read(fd, text, size - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n >= 0;
+}
+
+static bool write_number(const char *folder, const char *file, uint64_t number)
+{
+	char path[600], text[32];
+	snprintf(path, sizeof path, "%s/%s", folder, file);
+	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bool good = write(fd, text, (size_t)n) == n;
+	close(fd);
+	return good;
+}
+
+// Number behind `name` in a file of lines "name number"; 0 if it is not there.
+static uint64_t read_counter(const char *folder, const char *file, const char *name)
+{
+	char path[600], text[4096];
+	snprintf(path, sizeof path, "%s/%s", folder, file);
+	if (!read_text(path, text, sizeof text))
+		return 0;
+	size_t n = strlen(name);
+	for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
+		if (strncmp(line, name, n) == 0 && line[n] == ' ')
+			return strtoull(line + n, NULL, 10);
+	return 0;
+}
+
+// This process's own cgroup in the hierarchy of `controller` ("" for version 2), from lines
+// "ID:CONTROLLERS:/PATH".
+static bool own_group(const char *controller, char *path, size_t size)
+{
+	char text[4096], *rest = text;
+	if (!read_text("/proc/self/cgroup", text, sizeof text))
+		return false;
+	for (char *line; (line = strtok_r(rest, "\n", &rest));) {
+		char *names = strchr(line, ':');
+		char *where = names ? strchr(names + 1, ':') : NULL;
+		if (!where)
+			continue;
+		*where++ = '\0';
+		bool mine = strcmp(names + 1, controller) == 0;
+		char *each = names + 1;
+		for (char *name; !mine && (name = strtok_r(each, ",", &each));)
+			mine = strcmp(name, controller) == 0;
+		if (mine)
+			return (size_t)snprintf(path, size, "%s", where) < size;
+	}
+	return false;
+}
+
+// Pid of this process as the mounted /proc and the cgroups see it, not as its namespace does.
+static long outer_pid(void)
+{
+	char text[32] = "";
+	ssize_t n = readlink("/proc/self", text, sizeof text - 1);
+	return n > 0 ? atol(text) : (long)getpid();
+}
+
+// Folder of this process's own cgroup, in which those of jobs are made.
+static bool own_folder(const char *mount, const char *controller, char *path, size_t size)
+{
+	char own[256];
+	if (!own_group(controller, own, sizeof own))
+		return false;
+	return (size_t)snprintf(path, size, "%s%s", mount, strcmp(own, "/") == 0 ? "" : own) < size;
+}
+
+static bool remove_group(const char *path)
+{
+	struct timespec pause = {.tv_nsec = REMOVE_PAUSE_NS};
+	int rc = rmdir(path);
+	for (int i = 0; i < REMOVE_TRIES && rc != 0 && errno == EBUSY; i++) {
+		nanosleep(&pause, NULL);
+		rc = rmdir(path);
+	}
+	return rc == 0;
+}
+
+static bool make_group(struct gt_memory *m, const char *mount, const char *controller,
+                       const char *limit_file)
+{
+	char own[300], procs[600];
+	if (!own_folder(mount, controller, own, sizeof own))
+		return false;
+	int n = snprintf(m->group, sizeof m->group, "%s/" GROUP_PREFIX "%ld", own, outer_pid());
+	if (n < 0 || (size_t)n >= sizeof m->group)
+		return false;
+	// One that has our number is of a process that is gone.
+	if (mkdir(m->group, 0755) != 0 &&
+	    (errno != EEXIST || !remove_group(m->group) || mkdir(m->group, 0755) != 0))
+		return false;
+	snprintf(procs, sizeof procs, "%s/cgroup.procs", m->group);
+	if (write_number(m->group, limit_file, m->limit)) {
+		m->procs = open(procs, O_WRONLY | O_CLOEXEC);
+		if (m->procs >= 0)
+			return true;
+	}
+	rmdir(m->group);
+	return false;
+}
+
+static bool open_cgroup2(struct gt_memory *m)
+{
+	for (size_t i = 0; i < GT_COUNTOF(mounts2); i++) {
+		if (!make_group(m, mounts2[i], "", "memory.max"))
+			continue;
+		write_number(m->group, "memory.swap.max", 0);
+		write_number(m->group, "memory.oom.group", 1); // the tree dies as one
+		m->kind = GT_MEMORY_CGROUP2;
+		return true;
+	}
+	return false;
+}
+
+static bool open_cgroup1(struct gt_memory *m)
+{
+	if (!make_group(m, mount1, "memory", "memory.limit_in_bytes"))
+		return false;
+	write_number(m->group, "memory.memsw.limit_in_bytes", m->limit);
+	m->kind = GT_MEMORY_CGROUP1;
+	return true;
+}
+
+void gt_memory_open(struct gt_memory *memory, uint64_t limit)
+{
+	*memory = (struct gt_memory){.limit = limit, .procs = -1};
+	if (limit == 0)
+		return;
+	const char *only = getenv("GAUNTLET_MEMORY");
+	bool any = !only || !*only;
+	if ((any || strcmp(only, "cgroup2") == 0) && open_cgroup2(memory))
+		return;
+	if ((any || strcmp(only, "cgroup1") == 0) && open_cgroup1(memory))
+		return;
+	memory->kind = GT_MEMORY_POLLING;
+}
+
+void gt_memory_enter(const struct gt_memory *memory)
+{
+	if (memory->procs >= 0)
+		(void)!write(memory->procs, "0", 1);
+}
+
+int gt_memory_interval_ms(const struct gt_memory *memory)
+{
+	bool whole = memory->kind == GT_MEMORY_NONE || memory->kind == GT_MEMORY_CGROUP2;
+	return whole ? -1 : POLL_MS;
+}
+
+// Private memory of one process: what is its own, not the pages of libraries that all share.
+static uint64_t private_bytes(long pid)
+{
+	static const char *const kinds[] = {"\nPrivate_Dirty:", "\nSwap:"};
+	char path[64], text[4096];
+	snprintf(path, sizeof path, "/proc/%ld/smaps_rollup", pid);
+	if (!read_text(path, text, sizeof text))
+		return 0;
+	uint64_t kib = 0;
+	for (size_t i = 0; i < GT_COUNTOF(kinds); i++) {
+		const char *at = strstr(text, kinds[i]);
+		if (at)
+			kib += strtoull(at + strlen(kinds[i]), NULL, 10);
+	}
+	return kib << 10;
+}
+
+static void add_private(long pid, void *user)
+{
+	*(uint64_t *)user += private_bytes(pid);
+}
+
+// Number of processes that were killed for the limit.
+static uint64_t count_kills(const struct gt_memory *memory)
+{
+	const char *file = memory->kind == GT_MEMORY_CGROUP2 ? "memory.events" : "memory.oom_control";
+	return read_counter(memory->group, file, "oom_kill");
+}
+
+bool gt_memory_exceeded(const struct gt_memory *memory)
+{
+	// Version 1 kills one process and lets the others go on with what is missing.
+	if (memory->kind != GT_MEMORY_POLLING) // and no limit at all has no group
+		return memory->procs >= 0 && count_kills(memory) > 0;
+	uint64_t total = 0;
+	gt_tree_visit(add_private, &total);
+	return total > memory->limit;
+}
+
+bool gt_memory_close(struct gt_memory *memory)
+{
+	if (memory->procs < 0)
+		return false;
+	close(memory->procs);
+	memory->procs = -1;
+	bool killed = count_kills(memory) > 0;
+	remove_group(memory->group);
+	return killed;
+}
+
+static void sweep_folder(const char *folder)
+{
+	DIR *entries = opendir(folder);
+	if (!entries)
+		return;
+	for (struct dirent *e; (e = readdir(entries));) {
+		char path[600];
+		const char *number = e->d_name + strlen(GROUP_PREFIX);
+		if (strncmp(e->d_name, GROUP_PREFIX, strlen(GROUP_PREFIX)) != 0 || !*number ||
+		    number[strspn(number, "0123456789")] != '\0')
+			continue;
+		snprintf(path, sizeof path, "/proc/%.20s", number);
+		if (access(path, F_OK) == 0)
+			continue; // of a job that runs, maybe in another run
+		snprintf(path, sizeof path, "%.300s/%.200s", folder, e->d_name);
+		remove_group(path);
+	}
+	closedir(entries);
+}
+
+void gt_memory_sweep(void)
+{
+	char folder[300];
+	for (size_t i = 0; i < GT_COUNTOF(mounts2); i++)
+		if (own_folder(mounts2[i], "", folder, sizeof folder))
+			sweep_folder(folder);
+	if (own_folder(mount1, "memory", folder, sizeof folder))
+		sweep_folder(folder);
+}
+
+const char *gt_memory_describe(void)
+{
+	static const char *const names[] = {
+		[GT_MEMORY_NONE] = "none",
+		[GT_MEMORY_CGROUP2] = "cgroup v2",
+		[GT_MEMORY_CGROUP1] = "cgroup v1",
+		[GT_MEMORY_POLLING] = "polling of private memory",
+	};
+	struct gt_memory probe;
+	gt_memory_open(&probe, (uint64_t)1 << 40);
+	const char *name = names[probe.kind];
+	gt_memory_close(&probe);
+	return name;
+}

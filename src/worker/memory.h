@@ -1,0 +1,45 @@
+// worker/memory.h - a limit on the private memory of a job's whole tree.
+//
+// By a memory cgroup where this machine lets us make one (version 2, else 1): the kernel kills at
+// the limit and counts it. Else the supervisor adds up the tree's private memory ten times a second.
+// Never by RLIMIT_AS: a compiler maps ten times what it uses.
+#ifndef GT_WORKER_MEMORY_H
+#define GT_WORKER_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum gt_memory_kind { GT_MEMORY_NONE, GT_MEMORY_CGROUP2, GT_MEMORY_CGROUP1, GT_MEMORY_POLLING };
+
+struct gt_memory {
+	enum gt_memory_kind kind;
+	uint64_t limit;     // bytes
+	int procs;          // descriptor of cgroup.procs
+	char group[512];    // folder of the cgroup
+};
+
+// Prepare for one job; a limit of 0 is none. GAUNTLET_MEMORY=polling|cgroup1|cgroup2 allows only
+// that way (for tests). Never fails: polling always works.
+void gt_memory_open(struct gt_memory *memory, uint64_t limit);
+
+// In the child, first of all: put this process under the limit.
+void gt_memory_enter(const struct gt_memory *memory);
+
+// Milliseconds between two calls of gt_memory_exceeded(); -1 if it need not be called, because the
+// kernel kills the whole tree.
+int gt_memory_interval_ms(const struct gt_memory *memory);
+
+// Does the tree below this process use more than the limit, or was part of it killed for it?
+bool gt_memory_exceeded(const struct gt_memory *memory);
+
+// After the whole tree is dead: was anything killed for the limit? Removes the cgroup.
+bool gt_memory_close(struct gt_memory *memory);
+
+// Remove the cgroups that supervisors left which had no time to (kill -9 of one, or of its host).
+void gt_memory_sweep(void);
+
+// What is used here, for doctor: "cgroup v2", "cgroup v1", "polling of private memory".
+const char *gt_memory_describe(void);
+
+#endif // GT_WORKER_MEMORY_H
