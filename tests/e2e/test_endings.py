@@ -238,7 +238,7 @@ class Interrupted(support.TestCase):
                 process.send_signal(number)
                 out, err = process.communicate(timeout=30)
                 self.assertEqual(process.returncode, -number, err)
-                self.assertIn("INCOMPLETE: 2 of 2 tests have no result", out)
+                self.assertIn("INCOMPLETE (interrupted): 2 of 2 tests have no result", out)
                 self.assert_nothing_runs()
                 run = support.Run(self.path("twice"))
                 self.assertFalse(run.results["complete"])
