@@ -1,7 +1,7 @@
 // worker/fault.h - misbehaviour on order: what a library can do to the process that loads it.
 //
 // For Gauntlet's own tests: a fake case (suite/suite.h) names one of these per stage, and the job's
-// child does it, whatever host it was forked from. docs/testing.md lists them.
+// child does it, whatever host it was forked from.
 #ifndef GT_WORKER_FAULT_H
 #define GT_WORKER_FAULT_H
 
