@@ -18,6 +18,19 @@ static gt_code choose(const struct gt_args *args, const char *flag, const char *
 	return rc;
 }
 
+// A driver, or one device of it by the name that doctor prints.
+static gt_code choose_device(const struct gt_args *args, char **target, struct gt_err *err)
+{
+	static const char *const devices[] = {"local-task", "local-sync", "vulkan", NULL};
+	static const char one_of_vulkan[] = "vulkan://";
+	const char *text = gt_arg_text(args, "device", "");
+	if (strncmp(text, one_of_vulkan, sizeof one_of_vulkan - 1) != 0)
+		return choose(args, "device", devices, target, err);
+	free(*target);
+	*target = gt_strdup(text);
+	return GT_OK;
+}
+
 static gt_code parse_stage(const char *flag, const char *name, enum gt_stage_id *id,
                            struct gt_err *err)
 {
@@ -187,7 +200,6 @@ gt_code gt_settings_make(const struct gt_args *args, struct gt_options *options,
                          struct gt_plan *plan, struct gt_err *err)
 {
 	static const char *const modes[] = {"onnx-iree", NULL};
-	static const char *const devices[] = {"local-task", "local-sync", "vulkan", NULL};
 	static const char *const backends[] = {"llvm-cpu", "vmvx", "vulkan-spirv", "cuda", "rocm",
 	                                       "metal-spirv", NULL};
 	int64_t seed = 0;
@@ -195,7 +207,7 @@ gt_code gt_settings_make(const struct gt_args *args, struct gt_options *options,
 	*plan = (struct gt_plan){.options = options};
 	gt_code rc = choose(args, "mode", modes, &options->mode, err);
 	if (!rc)
-		rc = choose(args, "device", devices, &options->device, err);
+		rc = choose_device(args, &options->device, err);
 	if (!rc)
 		rc = choose(args, "backend", backends, &options->backend, err);
 	if (!rc)

@@ -12,7 +12,7 @@
 	{'b', "backend", GT_ARG_VALUE, "BACKEND", \
 	 "IREE target backend: llvm-cpu (default), vmvx, vulkan-spirv, cuda, rocm, metal-spirv"}, \
 	{'d', "device", GT_ARG_VALUE, "DEVICE", \
-	 "IREE device: local-task (default), local-sync, vulkan"}, \
+	 "IREE device: local-task (default), local-sync, vulkan, or one that doctor names"}, \
 	{'a', "iree-compile-args", GT_ARG_LIST, "ARG", \
 	 "flags of iree-compile; '--' is put in front unless it is there " \
 	 "(-a=--flag passes one that begins with it)"}, \
