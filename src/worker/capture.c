@@ -48,6 +48,6 @@ uint64_t gt_capture_end(struct gt_capture *c)
 		(void)!gt_write_all(c->log, c->tail, (size_t)beyond);
 	}
 	free(c->tail);
-	c->tail = NULL;
+	*c = (struct gt_capture){.log = c->log, .head_max = c->head_max, .tail_max = c->tail_max};
 	return dropped;
 }

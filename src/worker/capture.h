@@ -16,7 +16,8 @@ struct gt_capture {
 
 void gt_capture_add(struct gt_capture *c, const char *bytes, size_t length);
 
-// Write what the ring holds, after a line that says how much is missing. Returns that number.
+// Write what the ring holds, after a line that says how much is missing. Returns that number. What
+// is added after this is captured anew.
 uint64_t gt_capture_end(struct gt_capture *c);
 
 #endif // GT_WORKER_CAPTURE_H

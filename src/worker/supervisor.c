@@ -170,6 +170,13 @@ static bool drain(struct supervisor *s)
 	return n > 0 || (n < 0 && errno == EAGAIN);
 }
 
+// An instance prints for one request after the other; each has a first and a last line.
+static void end_capture(struct supervisor *s)
+{
+	s->report.output_bytes += s->capture.total;
+	s->report.dropped_bytes += gt_capture_end(&s->capture);
+}
+
 // True if the tree used too much: then it is killed.
 static bool kill_for_memory(struct supervisor *s)
 {
@@ -199,6 +206,7 @@ static bool take_order(struct supervisor *s)
 	struct pollfd on = {.fd = s->output, .events = POLLIN};
 	while (poll(&on, 1, 0) > 0 && drain(s))
 		continue;
+	end_capture(s);
 	(void)!send(s->fds.report, &drained, sizeof drained, MSG_NOSIGNAL);
 	return true;
 }
@@ -313,8 +321,7 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_te
 	drain_rest(&s);
 	if (gt_memory_close(&s.memory))
 		s.report.out_of_memory = 1;
-	s.report.output_bytes = s.capture.total;
-	s.report.dropped_bytes = gt_capture_end(&s.capture);
+	end_capture(&s);
 	(void)!send(fds->report, &s.report, sizeof s.report, MSG_NOSIGNAL);
 	_exit(0);
 }

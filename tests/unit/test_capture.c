@@ -57,6 +57,26 @@ static void test_against_the_rule(void **state)
 	}
 }
 
+// A capture that has ended takes what comes next as if it were the first.
+static void test_again(void **state)
+{
+	(void)state;
+	char kept[256] = "";
+	struct gt_capture c = {.log = memfd_create("again", 0), .head_max = HEAD, .tail_max = TAIL};
+	for (int round = 0; round < 3; round++) {
+		off_t begin = lseek(c.log, 0, SEEK_CUR);
+		gt_capture_add(&c, "0123456789abcdefghijklmnopqrstuvwxyz", 36);
+		assert_int_equal(c.total, 36);
+		assert_int_equal(gt_capture_end(&c), 36 - HEAD - TAIL);
+		assert_int_equal(gt_capture_end(&c), 0);
+		memset(kept, 0, sizeof kept);
+		assert_true(pread(c.log, kept, sizeof kept - 1, begin) > HEAD + TAIL);
+		assert_memory_equal(kept, "0123456789abcdefghijklmnopqrstuvwxyz", HEAD);
+		assert_int_equal(kept[strlen(kept) - 1], 'z');
+	}
+	close(c.log);
+}
+
 static void test_full_file(void **state)
 {
 	(void)state;
@@ -72,6 +92,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_the_rule),
+		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_full_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

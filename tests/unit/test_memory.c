@@ -1,0 +1,282 @@
+// The limit of a tree's memory: real processes that take too much, or just enough, by every way that
+// this machine allows. What it does not allow is skipped, with the reason.
+#include "worker/memory.h"
+
+#include "base/status.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MIB ((size_t)1 << 20)
+#define LIMIT (48 * MIB)
+#define TOO_MUCH 160
+#define ENOUGH 8
+#define TEST_LIMIT_S 50
+
+enum { GOOD = 0, STARVED = 9 };
+
+// The only way that is allowed from here on; false, and a reason, if this machine has it not.
+static bool open_kind(struct gt_memory *m, const char *way, enum gt_memory_kind kind)
+{
+	setenv("GAUNTLET_MEMORY", way, 1);
+	gt_memory_open(m, LIMIT);
+	if (m->kind == kind)
+		return true;
+	gt_memory_close(m);
+	print_message("[  REASON  ] this machine gives no %s to user %u\n", way, (unsigned)getuid());
+	return false;
+}
+
+static void eat(size_t mib)
+{
+	for (size_t i = 0; i < mib; i++) {
+		char *piece = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (piece == MAP_FAILED)
+			_exit(STARVED);
+		memset(piece, 1, MIB);
+	}
+}
+
+// A child under the limit that takes `own` MiB itself, has `children` children that take `each`,
+// waits for them and then lives for a while, so that somebody can look.
+static pid_t start(const struct gt_memory *m, size_t own, int children, size_t each, int linger_ms)
+{
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	gt_memory_enter(m);
+	for (int i = 0; i < children; i++) {
+		if (fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			eat(each);
+			usleep((useconds_t)linger_ms * 1000);
+			_exit(GOOD);
+		}
+	}
+	eat(own);
+	usleep((useconds_t)linger_ms * 1000);
+	while (wait(NULL) > 0)
+		continue;
+	_exit(GOOD);
+}
+
+// Watch a child as a supervisor does. True if the limit was met before it ended.
+static bool watch(const struct gt_memory *m, pid_t pid, int *status)
+{
+	bool met = false;
+	int every = gt_memory_interval_ms(m);
+	while (waitpid(pid, status, WNOHANG) == 0) {
+		usleep(every < 0 ? 10000 : (useconds_t)every * 200);
+		if (every >= 0 && !met && gt_memory_exceeded(m)) {
+			met = true;
+			kill(pid, SIGKILL);
+		}
+	}
+	return met;
+}
+
+static void check(const char *way, enum gt_memory_kind kind, size_t own, int children, size_t each,
+                  bool too_much)
+{
+	struct gt_memory m;
+	int status = -1;
+	if (!open_kind(&m, way, kind))
+		skip();
+	char group[sizeof m.group];
+	memcpy(group, m.group, sizeof group);
+	assert_int_equal(m.limit, LIMIT);
+	pid_t pid = start(&m, own, children, each, 500);
+	bool met = watch(&m, pid, &status);
+	bool counted = gt_memory_close(&m);
+	assert_int_equal(met || counted, too_much);
+	if (!too_much)
+		assert_int_equal(status, 0);
+	struct stat st;
+	if (group[0])
+		assert_int_equal(stat(group, &st), -1);
+	assert_false(gt_memory_close(&m)); // once is enough
+}
+
+static const struct {
+	const char *way;
+	enum gt_memory_kind kind;
+} ways[] = {{"cgroup2", GT_MEMORY_CGROUP2}, {"cgroup1", GT_MEMORY_CGROUP1},
+            {"polling", GT_MEMORY_POLLING}};
+
+static void check_way(size_t way)
+{
+	check(ways[way].way, ways[way].kind, ENOUGH, 0, 0, false);
+	check(ways[way].way, ways[way].kind, ENOUGH, 2, ENOUGH, false);
+	check(ways[way].way, ways[way].kind, TOO_MUCH, 0, 0, true);
+	check(ways[way].way, ways[way].kind, 1, 1, TOO_MUCH, true);
+	check(ways[way].way, ways[way].kind, 1, 4, 20, true); // none of them alone is over it
+}
+
+static void test_cgroup2(void **state)
+{
+	(void)state;
+	check_way(0);
+}
+
+static void test_cgroup1(void **state)
+{
+	(void)state;
+	check_way(1);
+}
+
+static void test_polling(void **state)
+{
+	(void)state;
+	check_way(2);
+}
+
+// Memory that a fork shares with its parent, and what is only mapped, is nobody's own.
+static void test_private_only(void **state)
+{
+	(void)state;
+	struct gt_memory m;
+	int status = -1;
+	char *shared = mmap(NULL, TOO_MUCH * MIB, PROT_READ | PROT_WRITE,
+	                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(shared, MAP_FAILED);
+	memset(shared, 1, TOO_MUCH * MIB);
+	for (size_t i = 0; i < GT_COUNTOF(ways); i++) {
+		if (!open_kind(&m, ways[i].way, ways[i].kind))
+			continue;
+		pid_t pid = fork();
+		if (pid == 0) {
+			gt_memory_enter(&m);
+			void *untouched = mmap(NULL, 100 * TOO_MUCH * MIB, PROT_READ | PROT_WRITE,
+			                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+			volatile char sum = 0;
+			for (size_t at = 0; at < TOO_MUCH * MIB; at += 4096)
+				sum = (char)(sum + shared[at]);
+			usleep(300000);
+			_exit(untouched == MAP_FAILED ? STARVED : GOOD);
+		}
+		assert_false(watch(&m, pid, &status));
+		assert_false(gt_memory_close(&m));
+		assert_int_equal(status, 0);
+	}
+	munmap(shared, TOO_MUCH * MIB);
+}
+
+static void test_no_limit(void **state)
+{
+	(void)state;
+	unsetenv("GAUNTLET_MEMORY");
+	struct gt_memory m;
+	int status = -1;
+	gt_memory_open(&m, 0);
+	assert_int_equal(m.kind, GT_MEMORY_NONE);
+	assert_int_equal(gt_memory_interval_ms(&m), -1);
+	pid_t pid = start(&m, TOO_MUCH, 0, 0, 200);
+	usleep(100000);
+	assert_false(gt_memory_exceeded(&m)); // whatever it uses
+	assert_false(watch(&m, pid, &status));
+	assert_int_equal(status, 0);
+	assert_false(gt_memory_close(&m));
+}
+
+// There is always a way, and it is said which.
+static void test_always_a_way(void **state)
+{
+	(void)state;
+	static const char *const values[] = {"", "polling", "cgroup1", "cgroup2", "nonsense"};
+	for (size_t i = 0; i < GT_COUNTOF(values); i++) {
+		struct gt_memory m;
+		setenv("GAUNTLET_MEMORY", values[i], 1);
+		gt_memory_open(&m, LIMIT);
+		assert_int_not_equal(m.kind, GT_MEMORY_NONE);
+		gt_memory_close(&m);
+	}
+	setenv("GAUNTLET_MEMORY", "polling", 1);
+	assert_string_equal(gt_memory_describe(), "polling of private memory");
+	unsetenv("GAUNTLET_MEMORY");
+	assert_string_not_equal(gt_memory_describe(), "none");
+}
+
+static bool is_there(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0;
+}
+
+// A group of a supervisor that was killed is swept away, and one in use is not.
+static void test_sweep(void **state)
+{
+	(void)state;
+	struct gt_memory m, own;
+	size_t way = 0;
+	while (way < 2 && !open_kind(&own, ways[way].way, ways[way].kind))
+		way++;
+	if (way == 2)
+		skip();
+	int pipe_[2];
+	assert_int_equal(pipe(pipe_), 0);
+	pid_t pid = fork();
+	if (pid == 0) { // opens a group of its own and dies without closing it
+		gt_memory_open(&m, LIMIT);
+		(void)!write(pipe_[1], m.group, sizeof m.group);
+		raise(SIGKILL);
+	}
+	assert_int_equal(read(pipe_[0], m.group, sizeof m.group), sizeof m.group);
+	waitpid(pid, NULL, 0);
+	assert_true(is_there(m.group));
+	gt_memory_sweep();
+	assert_false(is_there(m.group));
+	assert_true(is_there(own.group));
+	// A name that is none of ours stays.
+	char *other = strrchr(m.group, '-');
+	strcpy(other, "-x1");
+	assert_int_equal(mkdir(m.group, 0755), 0);
+	gt_memory_sweep();
+	assert_int_equal(rmdir(m.group), 0);
+	gt_memory_close(&own);
+	assert_false(is_there(own.group));
+	close(pipe_[0]);
+	close(pipe_[1]);
+}
+
+// A group is there already that has our number: its owner is gone.
+static void test_number_again(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct gt_memory first, again;
+		if (!open_kind(&first, ways[i].way, ways[i].kind))
+			continue;
+		close(first.procs); // forgotten
+		assert_true(open_kind(&again, ways[i].way, ways[i].kind));
+		assert_string_equal(again.group, first.group);
+		gt_memory_close(&again);
+		assert_false(is_there(again.group));
+	}
+}
+
+int main(void)
+{
+	alarm(TEST_LIMIT_S);
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cgroup2),      cmocka_unit_test(test_cgroup1),
+		cmocka_unit_test(test_polling),      cmocka_unit_test(test_private_only),
+		cmocka_unit_test(test_no_limit),     cmocka_unit_test(test_always_a_way),
+		cmocka_unit_test(test_sweep),        cmocka_unit_test(test_number_again),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
