@@ -264,7 +264,6 @@ static void begin_request(struct gt_job *job, double limit_s)
 {
 	job->busy = true;
 	job->began = gt_clock_ns();
-	job->log_seen = log_size(job);
 	// What the reset forgets of a spoiled one would be its reason.
 	job->facts = (struct gt_facts){.limit_s = limit_s, .memory = job->host->job_memory,
 	                               .frame_rc = job->spoiled ? GT_BAD_DATA : GT_NOT_FOUND};
@@ -288,6 +287,8 @@ void gt_job_request(struct gt_job *job, const char *request, double limit_s)
 		uv_timer_start(&job->deadline, on_over, 0, 0);
 		return;
 	}
+	// The first request's output begins with the log: its child may have printed before we look.
+	job->log_seen = log_size(job);
 	begin_request(job, limit_s);
 	// If the child is gone already the send fails, and the supervisor's report says the rest.
 	if (gt_frame_send(job->child, request, strlen(request), &err) == GT_BAD_DATA) {

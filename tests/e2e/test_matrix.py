@@ -617,7 +617,7 @@ class TestClasses(Case):
         limits = [a for s in cls.HOOKS.values() for a in ("--timeout", f"{s}=2")]
         cls.ran, cls.run_ = cls.run_tests(
             "hooks", "--suite", write_text(cls.path("hooks.py"), HOOKS), "-d", "local-sync", "-b",
-            "vmvx", "-j", "4", "--retries", "timeout=0", *limits, code=1, env=cls.fake_env)
+            "vmvx", "-j", "8", "--retries", "timeout=0", *limits, code=1, env=cls.fake_env)
 
     def test_endings(self):
         run, ends = self.run_, self.ends_of(self.run_)

@@ -108,6 +108,29 @@ static void test_signals(void **state)
 	check(&f, "protocol", "no result");
 }
 
+// The limit was met: whatever else is known of the job, except that we ended it for another reason.
+static void test_memory(void **state)
+{
+	(void)state;
+	static const char no[] = "{\"ok\":false,\"code\":\"engine\",\"message\":\"a helper died\"}";
+	const char *const frames[] = {NULL, no, yes}; // yes: a tool that went on without it
+	static const int signals[] = {0, SIGKILL, SIGABRT};
+	for (size_t i = 0; i < GT_COUNTOF(frames); i++) {
+		for (size_t k = 0; k < GT_COUNTOF(signals); k++) {
+			struct gt_facts f = facts(frames[i]);
+			f.memory = (uint64_t)64 << 20;
+			f.report.out_of_memory = 1;
+			f.report.signal = signals[k];
+			check(&f, "memory", "the compiler needed more memory than the 64 MiB that --memory");
+			f.timed_out = true;
+			check(&f, "timeout", "2.5 s");
+		}
+	}
+	struct gt_facts f = facts(yes);
+	f.memory = (uint64_t)64 << 20; // it was not met
+	check(&f, "", NULL);
+}
+
 static void test_order(void **state)
 {
 	(void)state;
@@ -149,7 +172,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_replies), cmocka_unit_test(test_exits),
-		cmocka_unit_test(test_signals), cmocka_unit_test(test_order),
+		cmocka_unit_test(test_signals), cmocka_unit_test(test_memory), cmocka_unit_test(test_order),
 		cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
