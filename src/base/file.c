@@ -85,8 +85,18 @@ int gt_write_all(int fd, const void *bytes, size_t length)
 	return 0;
 }
 
-// A name beside `path` that no test or stage uses: hidden, and ended by ".tmp".
-static char *temporary_name(const char *path)
+bool gt_kernel_file_read(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t n = read(fd, text, size - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n >= 0;
+}
+
+char *gt_temporary_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	int folder = slash ? (int)(slash - path) + 1 : 0;
@@ -106,7 +116,7 @@ gt_code gt_file_write(const char *path, const void *bytes, size_t length, struct
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		return gt_fail(err, GT_IO, "'%s' is not a regular file and is not written over",
 		               path);
-	char *temporary = temporary_name(path);
+	char *temporary = gt_temporary_name(path);
 	gt_code rc = GT_OK;
 	int fd = open_temporary(temporary);
 	if (fd < 0) {
@@ -155,7 +165,7 @@ gt_code gt_file_copy(const char *from, const char *to, struct gt_err *err)
 	gt_code rc = gt_file_open(from, &in, err);
 	if (rc)
 		return rc;
-	char *temporary = temporary_name(to);
+	char *temporary = gt_temporary_name(to);
 	int out = open_temporary(temporary);
 	if (out < 0) {
 		rc = gt_fail_errno(err, "cannot create '%s'", to);

@@ -28,6 +28,14 @@ GT_MUST_USE gt_code gt_file_write(const char *path, const void *bytes, size_t le
 // Copy a regular file in the same manner. Never follows a symbolic link at `to`.
 GT_MUST_USE gt_code gt_file_copy(const char *from, const char *to, struct gt_err *err);
 
+// Name under which a file appears before it is renamed to `path`: beside it, hidden, ended by
+// ".tmp"; no test or stage uses such a name. Allocated.
+char *gt_temporary_name(const char *path);
+
+// Read a small file of the kernel's (/proc, cgroups), cut to `size` and NUL-terminated. False if
+// it cannot be read. Allocates nothing.
+bool gt_kernel_file_read(const char *path, char *text, size_t size);
+
 // Write all of `bytes` to a descriptor, through short writes and EINTR. 0, or -1 with errno.
 int gt_write_all(int fd, const void *bytes, size_t length);
 

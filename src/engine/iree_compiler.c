@@ -202,17 +202,9 @@ static gt_code start(const char *name, const char *mlir, size_t length,
 	return rc;
 }
 
-// Beside `path`, under a name that no stage uses.
-static char *temporary_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	int folder = slash ? (int)(slash - path) + 1 : 0;
-	return gt_format("%.*s.%s.tmp", folder, path, path + folder);
-}
-
 static gt_code write_module(const char *path, struct gt_err *err)
 {
-	char *temporary = temporary_name(path);
+	char *temporary = gt_temporary_name(path);
 	iree_compiler_output_t *output = NULL;
 	gt_code rc = GT_OK;
 	if (unlink(temporary) != 0 && errno != ENOENT)

@@ -1,6 +1,6 @@
 #include "worker/memory.h"
 
-#include "base/status.h"
+#include "base/file.h"
 #include "worker/tree.h"
 
 #include <dirent.h>
@@ -22,18 +22,6 @@
 static const char *const mounts2[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
 static const char mount1[] = "/sys/fs/cgroup/memory";
 
-// A small file of the kernel's, NUL-terminated. False if it cannot be read.
-static bool read_text(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = read(fd, text, size - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return n >= 0;
-}
-
 static bool write_number(const char *folder, const char *file, uint64_t number)
 {
 	char path[600], text[32];
@@ -52,7 +40,7 @@ static uint64_t read_counter(const char *folder, const char *file, const char *n
 {
 	char path[600], text[4096];
 	snprintf(path, sizeof path, "%s/%s", folder, file);
-	if (!read_text(path, text, sizeof text))
+	if (!gt_kernel_file_read(path, text, sizeof text))
 		return 0;
 	size_t n = strlen(name);
 	for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
@@ -66,7 +54,7 @@ static uint64_t read_counter(const char *folder, const char *file, const char *n
 static bool own_group(const char *controller, char *path, size_t size)
 {
 	char text[4096], *rest = text;
-	if (!read_text("/proc/self/cgroup", text, sizeof text))
+	if (!gt_kernel_file_read("/proc/self/cgroup", text, sizeof text))
 		return false;
 	for (char *line; (line = strtok_r(rest, "\n", &rest));) {
 		char *names = strchr(line, ':');
@@ -189,7 +177,7 @@ static uint64_t private_bytes(long pid)
 	static const char *const kinds[] = {"\nPrivate_Dirty:", "\nSwap:"};
 	char path[64], text[4096];
 	snprintf(path, sizeof path, "/proc/%ld/smaps_rollup", pid);
-	if (!read_text(path, text, sizeof text))
+	if (!gt_kernel_file_read(path, text, sizeof text))
 		return 0;
 	uint64_t kib = 0;
 	for (size_t i = 0; i < GT_COUNTOF(kinds); i++) {

@@ -1,5 +1,7 @@
 #include "worker/tree.h"
 
+#include "base/file.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,22 +13,10 @@
 #define MAX_DEPTH 32
 #define MAX_NAMES 16
 
-// Pids of the children of a process, "12 13 14 "; false if the system does not tell.
-static bool read_children(const char *path, char *pids, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = read(fd, pids, size - 1);
-	close(fd);
-	pids[n > 0 ? n : 0] = '\0';
-	return n >= 0;
-}
-
 bool gt_tree_kill_children(bool (*spare)(const void *user, pid_t pid), const void *user)
 {
 	char pids[4096];
-	if (!read_children("/proc/thread-self/children", pids, sizeof pids))
+	if (!gt_kernel_file_read("/proc/thread-self/children", pids, sizeof pids))
 		return false;
 	// A number is whole if a space follows it; what did not fit is for the next round.
 	for (char *p = pids, *end; (end = strchr(p, ' ')); p = end + 1) {
@@ -40,7 +30,7 @@ bool gt_tree_kill_children(bool (*spare)(const void *user, pid_t pid), const voi
 static void visit_below(const char *children, int depth, void (*visit)(long, void *), void *user)
 {
 	char pids[4096], path[64];
-	if (depth == MAX_DEPTH || !read_children(children, pids, sizeof pids))
+	if (depth == MAX_DEPTH || !gt_kernel_file_read(children, pids, sizeof pids))
 		return;
 	for (char *p = pids, *end; (end = strchr(p, ' ')); p = end + 1) {
 		long pid = strtol(p, NULL, 10);
@@ -69,7 +59,7 @@ static void add_name(long pid, void *user)
 	struct names *all = user;
 	char path[64], text[512];
 	snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-	if (!read_children(path, text, sizeof text))
+	if (!gt_kernel_file_read(path, text, sizeof text))
 		return;
 	char *name = strchr(text, '('), *end = strrchr(text, ')');
 	if (!name || !end || end[1] != ' ' || end[2] == 'Z' || end[2] == 'X')
