@@ -122,3 +122,37 @@ void gt_json_set(json_t *object, const char *key, json_t *value)
 	if (!value || json_object_set_new(object, key, value) != 0)
 		abort();
 }
+
+// Longest value that a sentence shows.
+#define MAX_SHOWN 240
+
+char *gt_json_show(const json_t *value)
+{
+	struct gt_buf text = {0};
+	size_t i;
+	json_t *item;
+	char *json = NULL;
+	if (json_is_string(value)) {
+		gt_buf_printf(&text, "'%s'", json_string_value(value));
+	} else if (json_is_array(value)) {
+		gt_buf_puts(&text, "'");
+		json_array_foreach(value, i, item)
+			gt_buf_printf(&text, "%s%s", i ? " " : "",
+			              json_string_value(item) ? json_string_value(item) : "?");
+		gt_buf_puts(&text, "'");
+	} else {
+		json = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
+		             : NULL;
+		gt_buf_puts(&text, json ? json : "nothing");
+	}
+	free(json);
+	size_t n = text.length;
+	if (n > MAX_SHOWN) {
+		n = MAX_SHOWN;
+		while (n > 0 && ((unsigned char)text.data[n] & 0xC0) == 0x80) // not within a character
+			n--;
+	}
+	char *shown = gt_format("%.*s%s", (int)n, gt_buf_text(&text), n < text.length ? "..." : "");
+	gt_buf_free(&text);
+	return shown;
+}

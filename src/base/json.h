@@ -40,4 +40,8 @@ json_t *gt_json_text(const char *text);
 // Set `key`; takes `value`. Ends the process only when there is no memory.
 void gt_json_set(json_t *object, const char *key, json_t *value);
 
+// A value for a sentence: text in quotes, a list of texts as they stand, else JSON; "nothing" for NULL.
+// Cut at 240 bytes. Allocated.
+char *gt_json_show(const json_t *value);
+
 #endif // GT_BASE_JSON_H

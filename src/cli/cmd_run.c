@@ -26,6 +26,11 @@ static const struct gt_arg_row rows[] = {
 	{'j', "jobs", GT_ARG_VALUE, "N", "tests at once (default: number of processors)"},
 	{0, "max-failures", GT_ARG_VALUE, "N",
 	 "start nothing more after N tests that did not end as expected"},
+	{0, "resume", GT_ARG_FLAG, NULL,
+	 "go on with the run that ended early in the run directory: said with the same tests and flags, it "
+	 "runs those that have no result yet"},
+	{0, "rerun-failed", GT_ARG_FLAG, NULL,
+	 "the same, and run those again that did not end as expected"},
 	{'r', "rundirectory", GT_ARG_VALUE, "DIR",
 	 "run directory, relative to the current folder (default: test-run)"},
 	{0, "no-artifacts", GT_ARG_FLAG, NULL,
@@ -64,6 +69,7 @@ struct run_setup {
 	const char *expect_path; // NULL: none
 	struct gt_run_config config;
 	struct gt_rundir rundir;
+	struct gt_resume resume; // what there is to go on with
 	json_t *argv;
 };
 
@@ -164,6 +170,35 @@ static gt_code open_rundir(struct run_setup *d, const struct gt_args *args, stru
 	return rc ? wrong_value("rundirectory", err) : GT_OK;
 }
 
+static void note(const char *text, const char *path)
+{
+	struct gt_buf line = {0};
+	gt_utf8_line(&line, path);
+	fprintf(stderr, "gauntlet: note: '%s' %s\n", gt_buf_text(&line), text);
+	gt_buf_free(&line);
+}
+
+// --resume, --rerun-failed: what there is of the run that is to go on.
+static gt_code load_earlier(struct run_setup *d, const struct gt_args *args, struct gt_err *err)
+{
+	bool failed = gt_arg_given(args, "rerun-failed");
+	if (!failed && !gt_arg_given(args, "resume"))
+		return GT_OK;
+	gt_code rc = gt_resume_load(d->rundir.path, &d->resume, err);
+	if (rc)
+		gt_err_context(err, "the run cannot go on");
+	else if (d->resume.begun)
+		d->config.resumes = &d->resume.end;
+	else if (failed)
+		rc = gt_fail(err, GT_BAD_USAGE,
+		             "flag '--rerun-failed': in '%s' no run has begun whose failures could be run "
+		             "again; name its run directory with -r", d->rundir.path);
+	else
+		note("holds no run that has begun: begins from the start", d->rundir.path);
+	d->config.rerun_failed = failed;
+	return rc;
+}
+
 static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct gt_err *err)
 {
 	int64_t jobs = sysconf(_SC_NPROCESSORS_ONLN);
@@ -191,6 +226,8 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 		rc = check_compile_flags(d, err);
 	if (!rc)
 		rc = open_rundir(d, args, err);
+	if (!rc)
+		rc = load_earlier(d, args, err);
 	d->config.jobs = (int)(jobs < 1 ? 1 : jobs);
 	d->config.cases = &d->selected.cases;
 	d->config.tools = &d->tools;
@@ -202,6 +239,7 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 static void clean_up(struct run_setup *d)
 {
 	gt_rundir_close(&d->rundir);
+	gt_resume_free(&d->resume);
 	gt_expect_free(&d->expectations);
 	gt_selection_free(&d->selected);
 	gt_options_free(&d->options);
@@ -234,31 +272,33 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 		.fd = 1, .terminal = terminal.interactive, .color = terminal.color,
 		.width = terminal.width, .verbose = gt_arg_given(args, "verbose"),
 	};
-	struct gt_result result = {0};
+	struct gt_result *result = &d->resume.result;
+	if (!d->config.resumes) // of a run that named its tests and began none
+		gt_result_free(result);
 	struct gt_console *console = gt_console_new(&shown, d->selected.cases.count);
 	int signal_number = 0;
 	d->config.observe = observe;
 	d->config.show_running = show_running;
 	d->config.user = console;
-	gt_code rc = gt_run(&d->config, &d->rundir, &result, &signal_number, err);
+	gt_code rc = gt_run(&d->config, &d->rundir, result, &signal_number, err);
 	gt_console_delete(console);
 
 	int exit_code = GT_EXIT_OK;
 	if (rc)
 		exit_code = gt_cli_fail(err);
-	if (result.run) { // also after a failure: what was recorded is worth its report
-		int code = gt_reporting_write(args, &result, d->rundir.path, &terminal);
+	bool refused = rc == GT_BAD_USAGE; // another run's result: its reports stay as they are
+	if (result->run && !refused) { // also after a failure: what was recorded is worth its report
+		int code = gt_reporting_write(args, result, d->rundir.path, &terminal);
 		exit_code = exit_code ? exit_code : code;
 	}
-	if (!rc && result.complete)
-		exit_code = audit(&result, d->rundir.path, exit_code);
-	if (!rc && gt_arg_given(args, "update-expect") && result.complete) {
-		if (gt_expect_update(d->expect_path, &result, err))
+	if (!rc && result->complete)
+		exit_code = audit(result, d->rundir.path, exit_code);
+	if (!rc && gt_arg_given(args, "update-expect") && result->complete) {
+		if (gt_expect_update(d->expect_path, result, err))
 			exit_code = gt_cli_fail(err);
 		else if (exit_code == GT_EXIT_FAILED)
 			exit_code = GT_EXIT_OK; // what happened is now what is expected
 	}
-	gt_result_free(&result);
 	if (signal_number) {
 		gt_rundir_close(&d->rundir);
 		signal(signal_number, SIG_DFL);

@@ -21,6 +21,7 @@ struct progress {
 	bool running[GT_STAGE_COUNT];
 	int64_t attempt[GT_STAGE_COUNT]; // of its last start; 0 before the first
 	char why[GT_STAGE_COUNT][64 + 1]; // of the last attempt that ended; the fold allows 64 bytes
+	char *before; // status and why of a test that is run again; NULL: it is not
 };
 
 struct fold {
@@ -227,6 +228,7 @@ static gt_code apply_test(struct gt_result *r, const json_t *event, struct gt_er
 	t->folder = gt_strdup(folder);
 	t->expected = gt_strdup(expect);
 	t->reason = gt_strdup(reason);
+	t->fingerprint = gt_strdup(gt_json_string_or(event, "fingerprint", ""));
 	t->status = gt_strdup("");
 	t->why = gt_strdup("");
 	t->stage = gt_strdup("");
@@ -271,14 +273,18 @@ static void set_stage(struct gt_test_result *t, enum gt_stage_id stage, bool ok,
 		t->seconds += t->stages[i].seconds;
 }
 
-// A stage that ends differently when it is tried again is flaky, unless what ended it before was a
-// fault of the surroundings: that says nothing about the test.
+// A fault of the surroundings says nothing about the test.
+static bool is_surroundings(const char *why)
+{
+	return strcmp(why, "killed") == 0 || strcmp(why, "host") == 0;
+}
+
+// A stage that ends differently when it is tried again is flaky.
 static void note_change(struct progress *p, enum gt_stage_id stage, int64_t attempt,
                         const char *why, bool *flaky)
 {
 	char *before = p->why[stage];
-	bool surroundings = strcmp(before, "killed") == 0 || strcmp(before, "host") == 0;
-	if (attempt > 1 && !surroundings && strcmp(before, why) != 0)
+	if (attempt > 1 && !is_surroundings(before) && strcmp(before, why) != 0)
 		*flaky = true;
 	snprintf(before, sizeof p->why[stage], "%s", why);
 }
@@ -361,6 +367,12 @@ static gt_code check_end(const struct gt_test_result *t, const struct progress *
 	return GT_OK;
 }
 
+// How a test ended, in one text that can be compared with another time's.
+static char *ending_of(const char *status, const char *why)
+{
+	return gt_format("%s %s", status, why);
+}
+
 static gt_code apply_test_end(struct gt_result *r, const json_t *event, struct gt_err *err)
 {
 	struct fold *f = r->index;
@@ -387,10 +399,85 @@ static gt_code apply_test_end(struct gt_result *r, const json_t *event, struct g
 	replace(&t->why, why);
 	replace(&t->stage, stage);
 	replace(&t->message, message);
+	char *before = f->progress[at].before, *now = ending_of(status, why);
+	t->flaky = t->flaky || (before && strcmp(before, now) != 0);
+	free(now);
 	t->verdict = verdict_of_test(t);
 	r->verdicts[GT_VERDICT_NONE]--;
 	r->verdicts[t->verdict]++;
 	f->finished++;
+	return GT_OK;
+}
+
+// Forget what is known of a test but for what it is, and that it was flaky.
+static void reset_test(struct gt_result *r, size_t at, bool again)
+{
+	struct fold *f = r->index;
+	struct gt_test_result *t = &r->tests[at];
+	struct progress *p = &f->progress[at];
+	char *before = p->before;
+	if (again && !is_surroundings(t->why)) {
+		free(before);
+		before = ending_of(t->status, t->why);
+	}
+	*p = (struct progress){.before = before};
+	r->verdicts[t->verdict]--;
+	r->verdicts[GT_VERDICT_NONE]++;
+	f->finished -= *t->status != '\0';
+	replace(&t->status, "");
+	replace(&t->why, "");
+	replace(&t->stage, "");
+	replace(&t->message, "");
+	t->vacuous = false;
+	t->verdict = GT_VERDICT_NONE;
+	t->seconds = 0;
+	memset(t->stages, 0, sizeof t->stages);
+}
+
+static gt_code check_resume(const struct gt_result *r, const json_t *event, const char **wall,
+                            struct gt_err *err)
+{
+	const json_t *again = json_object_get(event, "again");
+	size_t i;
+	json_t *id;
+	gt_code rc = check_count(r, err);
+	if (!rc)
+		rc = gt_json_string(event, "wall", wall, err);
+	if (!rc && !json_is_array(again))
+		rc = gt_fail(err, GT_BAD_DATA, "member \"again\" is no list");
+	json_array_foreach(again, i, id) {
+		const char *name = json_is_string(id) ? json_string_value(id) : "?";
+		const struct gt_test_result *t = gt_result_find(r, name);
+		if (!rc && (!t || !*t->status))
+			rc = gt_fail(err, GT_BAD_DATA, "there is no test '%s' that has ended", name);
+	}
+	return rc;
+}
+
+static gt_code apply_run_resume(struct gt_result *r, const json_t *event, struct gt_err *err)
+{
+	const char *wall;
+	gt_code rc = check_resume(r, event, &wall, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < r->test_count; i++) // those that were under way
+		if (!*r->tests[i].status)
+			reset_test(r, i, false);
+	size_t i;
+	json_t *id, *resumed = json_object_get(r->run, "resumed");
+	json_array_foreach(json_object_get(event, "again"), i, id) {
+		const struct gt_test_result *t = gt_result_find(r, json_string_value(id));
+		if (*t->status) // it may be named twice
+			reset_test(r, (size_t)(t - r->tests), true);
+	}
+	if (!resumed) {
+		resumed = json_array();
+		gt_json_set(r->run, "resumed", resumed);
+	}
+	json_array_append_new(resumed, gt_json_text(wall));
+	free(r->reason);
+	r->reason = NULL;
+	r->ended = r->complete = false;
 	return GT_OK;
 }
 
@@ -417,6 +504,7 @@ static const struct {
 	{"stage-end", apply_stage_end}, {"stage-start", apply_stage_start},
 	{"test-end", apply_test_end},   {"test", apply_test},
 	{"run-start", apply_run_start}, {"run-end", apply_run_end},
+	{"run-resume", apply_run_resume},
 };
 
 gt_code gt_result_apply(struct gt_result *r, const json_t *event, struct gt_err *err)
@@ -433,7 +521,7 @@ gt_code gt_result_apply(struct gt_result *r, const json_t *event, struct gt_err 
 		i++;
 	if (i == GT_COUNTOF(kinds))
 		return gt_fail(err, GT_BAD_DATA, "there is no event '%s'", name);
-	if (r->ended)
+	if (r->ended && kinds[i].apply != apply_run_resume)
 		return gt_fail(err, GT_BAD_DATA, "%s after the end of the run", name);
 	if (!r->run && kinds[i].apply != apply_run_start)
 		return gt_fail(err, GT_BAD_DATA, "%s before the start of the run", name);
@@ -477,88 +565,12 @@ gt_code gt_result_load(const char *folder, struct gt_result *out, struct gt_err 
 	return rc;
 }
 
-// Microseconds are enough, and make numbers that people can read.
-static json_t *seconds_json(double seconds)
-{
-	return gt_json_real(round(seconds * 1e6) / 1e6);
-}
-
-static json_t *test_json(const struct gt_test_result *t)
-{
-	json_t *stages = json_object();
-	for (int i = 0; i < GT_STAGE_COUNT; i++) {
-		if (!t->stages[i].ran)
-			continue;
-		json_t *stage = json_object();
-		gt_json_set(stage, "ok", json_boolean(t->stages[i].ok));
-		gt_json_set(stage, "seconds", seconds_json(t->stages[i].seconds));
-		gt_json_set(stages, gt_stage((enum gt_stage_id)i)->name, stage);
-	}
-	json_t *test = json_object();
-	gt_json_set(test, "test", gt_json_text(t->id));
-	gt_json_set(test, "suite", gt_json_text(t->suite));
-	gt_json_set(test, "folder", gt_json_text(t->folder));
-	gt_json_set(test, "status", gt_json_text(t->status));
-	gt_json_set(test, "why", gt_json_text(t->why));
-	gt_json_set(test, "stage", gt_json_text(t->stage));
-	gt_json_set(test, "message", gt_json_text(t->message));
-	gt_json_set(test, "verdict", gt_json_text(gt_verdict_name(t->verdict)));
-	gt_json_set(test, "expected", gt_json_text(t->expected));
-	gt_json_set(test, "reason", gt_json_text(t->reason));
-	gt_json_set(test, "vacuous", json_boolean(t->vacuous));
-	gt_json_set(test, "flaky", json_boolean(t->flaky));
-	gt_json_set(test, "seconds", seconds_json(t->seconds));
-	gt_json_set(test, "stages", stages);
-	return test;
-}
-
-static void count_status(json_t *counts, const struct gt_result *r, const char *status)
-{
-	json_int_t n = 0;
-	for (size_t i = 0; i < r->test_count; i++)
-		n += strcmp(r->tests[i].status, status) == 0;
-	gt_json_set(counts, status, json_integer(n));
-}
-
-static json_t *counts_json(const struct gt_result *r)
-{
-	static const enum gt_verdict order[] = {GT_VERDICT_PASS, GT_VERDICT_XFAIL, GT_VERDICT_XPASS,
-	                                        GT_VERDICT_FAIL, GT_VERDICT_NONE};
-	json_t *verdicts = json_object(), *statuses = json_object(), *counts = json_object();
-	for (size_t i = 0; i < GT_COUNTOF(order); i++)
-		gt_json_set(verdicts, gt_verdict_name(order[i]),
-		            json_integer((json_int_t)r->verdicts[order[i]]));
-	for (int i = 0; i < GT_STAGE_COUNT; i++)
-		count_status(statuses, r, gt_stage((enum gt_stage_id)i)->failed);
-	count_status(statuses, r, GT_STATUS_NUMERICS);
-	count_status(statuses, r, GT_STATUS_PASS);
-	gt_json_set(counts, "by_verdict", verdicts);
-	gt_json_set(counts, "by_status", statuses);
-	return counts;
-}
-
-json_t *gt_result_to_json(const struct gt_result *r)
-{
-	json_t *tests = json_array();
-	for (size_t i = 0; i < r->test_count; i++)
-		if (json_array_append_new(tests, test_json(&r->tests[i])) != 0)
-			abort();
-	json_t *all = json_object();
-	gt_json_set(all, "format", json_integer(GT_FORMAT_VERSION));
-	gt_json_set(all, "run", r->run ? json_deep_copy(r->run) : json_null());
-	gt_json_set(all, "complete", json_boolean(r->complete));
-	gt_json_set(all, "seconds", seconds_json(r->seconds));
-	gt_json_set(all, "counts", counts_json(r));
-	gt_json_set(all, "tests", tests);
-	return all;
-}
-
 void gt_result_free(struct gt_result *r)
 {
 	for (size_t i = 0; i < r->test_count; i++) {
 		struct gt_test_result *t = &r->tests[i];
 		char *texts[] = {t->id,     t->suite,  t->folder, t->expected, t->reason,
-		                 t->status, t->why,    t->stage,  t->message};
+		                 t->status, t->why,    t->stage,  t->message, t->fingerprint};
 		for (size_t k = 0; k < GT_COUNTOF(texts); k++)
 			free(texts[k]);
 	}
@@ -566,6 +578,8 @@ void gt_result_free(struct gt_result *r)
 	free(r->reason);
 	json_decref(r->run);
 	struct fold *f = r->index;
+	for (size_t i = 0; f && i < r->test_count; i++)
+		free(f->progress[i].before);
 	if (f) {
 		json_decref(f->positions);
 		free(f->progress);

@@ -32,12 +32,13 @@ struct gt_stage_result {
 struct gt_test_result {
 	char *id, *suite, *folder;
 	char *expected, *reason; // "PASS" and "" without an expectation
+	char *fingerprint;       // of the case and its files; "" in a journal without
 	char *status;            // "" until the test has ended
 	char *why;               // "" for PASS, else docs/formats.md "Why"
 	char *stage;             // stage it stopped in; "" for PASS
 	char *message;           // one sentence; "" for PASS
 	bool vacuous;            // an all-zero output would have matched too
-	bool flaky;              // a stage ended differently when it was tried again
+	bool flaky;              // a stage, or the test, ended differently when it was tried again
 	enum gt_verdict verdict;
 	double seconds;          // sum over its stages
 	struct gt_stage_result stages[GT_STAGE_COUNT];
@@ -45,11 +46,11 @@ struct gt_test_result {
 
 // Owns everything; zero-initialised is empty.
 struct gt_result {
-	json_t *run;        // the run-start event without "event"; NULL before it
+	json_t *run;        // the run-start event without "event"; NULL before it. "resumed": times of day
 	struct gt_test_result *tests; // in the order of the journal
 	size_t test_count;
 	char *reason;       // why the run stopped early, "interrupted" or "max-failures"; NULL: it did not
-	bool ended;         // run-end was seen
+	bool ended;         // run-end was seen, and no run-resume behind it
 	bool complete;      // ... and every test had its terminal state
 	double seconds;     // of the whole run
 	size_t verdicts[GT_VERDICT_COUNT];

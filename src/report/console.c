@@ -275,6 +275,9 @@ void gt_console_event(struct gt_console *c, const struct gt_result *r, const jso
 	else if (strcmp(kind, "stage-end") == 0)
 		note_end(c, test, gt_json_string_or(event, "stage", ""));
 	struct gt_buf lines = {0};
+	if (strcmp(kind, "run-resume") == 0)
+		gt_buf_printf(&lines, "going on: %zu of %zu tests are still to be run\n",
+		              r->verdicts[GT_VERDICT_NONE], r->test_count);
 	const struct gt_test_result *t = NULL;
 	if (strcmp(kind, "test-end") == 0)
 		t = gt_result_find(r, test);

@@ -295,6 +295,20 @@ static void put_counts(const struct gt_result *r, const struct gt_palette *color
 	}
 }
 
+// The same run went on later: its results are of more than one time.
+static void print_resumed(struct summary *s)
+{
+	const json_t *times = json_object_get(s->result->run, "resumed");
+	size_t n = json_array_size(times);
+	if (!n)
+		return;
+	const char *last = json_string_value(json_array_get(times, n - 1));
+	char *clean = gt_text_line(last ? last : "");
+	gt_buf_printf(s->out, "  taken up again %zu %s, last at %s\n", n, n == 1 ? "time" : "times",
+	              clean);
+	free(clean);
+}
+
 static void print_counts(struct summary *s)
 {
 	const struct gt_result *r = s->result;
@@ -309,6 +323,7 @@ static void print_counts(struct summary *s)
 	gt_buf_puts(s->out, "\n");
 	gt_buf_free(&head);
 	gt_buf_free(&plain);
+	print_resumed(s);
 	if (r->complete)
 		return;
 	size_t none = r->verdicts[GT_VERDICT_NONE];

@@ -4,9 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Longest value that a sentence shows.
-#define MAX_SHOWN 240
-
 static json_t *names_json(const struct gt_names *names)
 {
 	json_t *list = json_array();
@@ -114,42 +111,10 @@ json_t *gt_plan_basis(const struct gt_plan *plan, const struct gt_case *test,
 	return basis;
 }
 
-// A value for a sentence: text in quotes, a list of texts as they stand, else JSON.
-static char *show(const json_t *value)
-{
-	struct gt_buf text = {0};
-	size_t i;
-	json_t *item;
-	char *json = NULL;
-	if (json_is_string(value)) {
-		gt_buf_printf(&text, "'%s'", json_string_value(value));
-	} else if (json_is_array(value)) {
-		gt_buf_puts(&text, "'");
-		json_array_foreach(value, i, item)
-			gt_buf_printf(&text, "%s%s", i ? " " : "",
-			              json_string_value(item) ? json_string_value(item) : "?");
-		gt_buf_puts(&text, "'");
-	} else {
-		json = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
-		             : NULL;
-		gt_buf_puts(&text, json ? json : "nothing");
-	}
-	free(json);
-	size_t n = text.length;
-	if (n > MAX_SHOWN) {
-		n = MAX_SHOWN;
-		while (n > 0 && ((unsigned char)text.data[n] & 0xC0) == 0x80) // not within a character
-			n--;
-	}
-	char *shown = gt_format("%.*s%s", (int)n, gt_buf_text(&text), n < text.length ? "..." : "");
-	gt_buf_free(&text);
-	return shown;
-}
-
 static gt_code refuse_basis(enum gt_stage_id stage, const char *member, const json_t *was,
                             const json_t *is, struct gt_err *err)
 {
-	char *then = show(was), *now = show(is);
+	char *then = gt_json_show(was), *now = gt_json_show(is);
 	gt_code rc;
 	if (is_identity(member))
 		rc = gt_fail(err, GT_BAD_USAGE,

@@ -25,6 +25,21 @@ gt_code gt_journal_create(const char *folder, struct gt_journal *out, struct gt_
 	return rc;
 }
 
+gt_code gt_journal_continue(const char *folder, const struct gt_journal_end *end,
+                            struct gt_journal *out, struct gt_err *err)
+{
+	char *path = gt_path_join(folder, "events.jsonl");
+	*out = (struct gt_journal){.seq = end->events, .start = gt_clock_ns() - end->t};
+	gt_code rc = GT_OK;
+	out->fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	if (out->fd < 0)
+		rc = gt_fail_errno(err, "cannot open '%s' to go on with it", path);
+	else if (ftruncate(out->fd, end->length) != 0)
+		rc = gt_fail_errno(err, "cannot remove the torn end of '%s'", path);
+	free(path);
+	return rc;
+}
+
 gt_code gt_journal_append(struct gt_journal *j, json_t *event, struct gt_err *err)
 {
 	gt_json_set(event, "t", json_integer(gt_clock_ns() - j->start));

@@ -9,12 +9,23 @@
 struct gt_journal {
 	int fd;
 	uint64_t seq;   // of the next event
-	int64_t start;  // clock at which the run began
+	int64_t start;  // clock at which the run began, or would have, had it not been interrupted
+};
+
+// Where a journal ends that is to be continued.
+struct gt_journal_end {
+	uint64_t events;
+	int64_t length; // bytes, without a torn last line
+	int64_t t;      // of the last event
 };
 
 // Begin a new journal in `folder`; an older one is replaced.
 GT_MUST_USE gt_code gt_journal_create(const char *folder, struct gt_journal *out,
                                       struct gt_err *err);
+
+// Go on with the journal in `folder` behind `end`; a torn last line is cut off.
+GT_MUST_USE gt_code gt_journal_continue(const char *folder, const struct gt_journal_end *end,
+                                        struct gt_journal *out, struct gt_err *err);
 
 // Set "t" of the event (nanoseconds since the run began) and append it. A failure means that the
 // run must stop: what cannot be recorded has not happened.

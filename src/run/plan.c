@@ -4,6 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+json_t *gt_plan_limits(const struct gt_plan *plan)
+{
+	json_t *seconds = json_object(), *limits = json_object();
+	for (enum gt_stage_id s = 0; s < GT_STAGE_COUNT; s++)
+		if (plan->stages[s])
+			gt_json_set(seconds, gt_stage(s)->name, gt_json_real(plan->limits_s[s]));
+	gt_json_set(limits, "seconds", seconds);
+	gt_json_set(limits, "memory", json_integer((json_int_t)plan->memory));
+	gt_json_set(limits, "retries", gt_retries_to_json(&plan->retries));
+	gt_json_set(limits, "leak_fails", json_boolean(plan->leak_fails));
+	return limits;
+}
+
 struct gt_placement gt_plan_place(const struct gt_plan *plan, const struct gt_case *test,
                                   enum gt_stage_id stage)
 {

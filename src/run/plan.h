@@ -17,6 +17,9 @@ struct gt_plan {
 	bool leak_fails;                // a stage that leaves processes behind has failed
 };
 
+// Limits and retries, which have a say in how a test ends: member "limits" of run-start.
+json_t *gt_plan_limits(const struct gt_plan *plan);
+
 struct gt_placement {
 	enum gt_host_kind host;
 	bool instance; // served by the test's own instance process

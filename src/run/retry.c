@@ -56,6 +56,14 @@ gt_code gt_retries_set(struct gt_retries *retries, const char *text, struct gt_e
 	return GT_OK;
 }
 
+json_t *gt_retries_to_json(const struct gt_retries *retries)
+{
+	json_t *json = json_object();
+	for (enum gt_retry_class c = 0; c < GT_RETRY_CLASS_COUNT; c++)
+		gt_json_set(json, names[c], json_integer(retries->most[c]));
+	return json;
+}
+
 bool gt_retry_again(const struct gt_retries *retries, const char *why, int attempt)
 {
 	enum gt_retry_class c = class_of(why, strcspn(why, ":"));

@@ -4,7 +4,7 @@
 #ifndef GT_RUN_RETRY_H
 #define GT_RUN_RETRY_H
 
-#include "base/status.h"
+#include "base/json.h"
 
 enum gt_retry_class {
 	GT_RETRY_ERROR,
@@ -31,6 +31,9 @@ void gt_retries_init(struct gt_retries *retries);
 // classes.
 GT_MUST_USE gt_code gt_retries_set(struct gt_retries *retries, const char *text,
                                    struct gt_err *err);
+
+// By class, for the record; a new object.
+json_t *gt_retries_to_json(const struct gt_retries *retries);
 
 // After attempt number `attempt` (from 1) failed with `why`: once more?
 bool gt_retry_again(const struct gt_retries *retries, const char *why, int attempt);

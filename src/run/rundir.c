@@ -1,6 +1,7 @@
 #include "run/rundir.h"
 
 #include "base/utf8.h"
+#include "core/stages.h"
 #include "run/record.h"
 
 #include <errno.h>
@@ -15,6 +16,9 @@
 
 // With less than this left on the disk a failure is not believed.
 #define MIN_ROOM 65536
+
+// How long the jobs of a run that was killed may take to die.
+#define LAST_JOBS_MS 10000
 
 // In working folders that lie elsewhere: a link to the run directory they belong to.
 #define OWNER ".run"
@@ -93,6 +97,47 @@ static gt_code remove_left_over(const struct gt_rundir *r, const char *tmp, stru
 	return gt_remove_tree(tmp, err); // of a link, only the link
 }
 
+// The process that works below `folder`; 0 if there is none.
+static pid_t find_worker(const char *folder)
+{
+	struct gt_names names = {0};
+	pid_t found = 0;
+	size_t n = strlen(folder);
+	(void)!gt_list_folder("/proc", &names, NULL);
+	for (size_t i = 0; !found && i < names.count; i++) {
+		char *path = gt_format("/proc/%s/cwd", names.items[i]);
+		char *cwd = read_link(path); // of processes only, and only of those that we may look at
+		pid_t pid = (pid_t)atol(names.items[i]);
+		if (cwd && pid != getpid() && strncmp(cwd, folder, n) == 0 && cwd[n] == '/')
+			found = pid;
+		free(cwd);
+		free(path);
+	}
+	gt_names_free(&names);
+	return found;
+}
+
+// The jobs of a run that was killed die with it, but not in the same moment: until then they may
+// write into the folders of tests.
+static gt_code wait_for_jobs(const char *tmp, struct gt_err *err)
+{
+	char *folder = read_link(tmp);
+	if (!folder)
+		folder = gt_strdup(tmp);
+	pid_t pid = 0;
+	for (int i = 0; i < LAST_JOBS_MS / 10 && gt_is_folder(folder); i++) {
+		pid = find_worker(folder);
+		if (!pid)
+			break;
+		usleep(10000);
+	}
+	gt_code rc = !pid ? GT_OK
+	                  : gt_fail(err, GT_IO, "process %ld of an earlier run still works in '%s': end it",
+	                            (long)pid, folder);
+	free(folder);
+	return rc;
+}
+
 static gt_code make_link(const char *to, const char *path, struct gt_err *err)
 {
 	return symlink(to, path) == 0 ? GT_OK : gt_fail_errno(err, "cannot make the link '%s'", path);
@@ -103,7 +148,9 @@ static gt_code make_link(const char *to, const char *path, struct gt_err *err)
 static gt_code make_tmp(struct gt_rundir *r, struct gt_err *err)
 {
 	char *tmp = gt_path_join(r->path, "tmp");
-	gt_code rc = remove_left_over(r, tmp, err);
+	gt_code rc = wait_for_jobs(tmp, err);
+	if (!rc)
+		rc = remove_left_over(r, tmp, err);
 	if (!rc && gt_path_is_plain(tmp)) {
 		r->tmp = gt_strdup(tmp);
 		rc = gt_make_folders(r->tmp, err);
@@ -182,7 +229,8 @@ static gt_code empty_folder(const char *path, bool keep_inputs, struct gt_err *e
 	gt_code rc = gt_list_folder(path, &names, err);
 	for (size_t i = 0; !rc && i < names.count; i++) {
 		const char *name = names.items[i];
-		bool input = strncmp(name, "input.", 6) == 0 || strncmp(name, "data_set_", 9) == 0;
+		bool input = strncmp(name, "input.", 6) == 0 || strncmp(name, "data_set_", 9) == 0 ||
+		             strcmp(name, "stages.json") == 0;
 		if (keep_inputs && input)
 			continue;
 		char *whole = gt_path_join(path, name);
@@ -250,6 +298,19 @@ static gt_code write_test_json(const char *folder, const struct gt_case *test,
 	return rc;
 }
 
+// Only the record of the inputs is still true of a folder that is emptied but for them. It is on the
+// disk before anything goes: who is killed now can go on.
+static gt_code keep_input_record(const char *folder, json_t *records, struct gt_err *err)
+{
+	const char *name = gt_stage(GT_CONSTRUCT_INPUTS)->name;
+	json_t *kept = json_incref(json_object_get(json_object_get(records, "stages"), name));
+	json_t *stages = json_object();
+	if (kept)
+		gt_json_set(stages, name, kept);
+	gt_json_set(records, "stages", stages);
+	return gt_record_write(folder, records, err);
+}
+
 gt_code gt_rundir_test(const struct gt_rundir *r, const struct gt_case *test,
                        const json_t *options, bool fresh, bool keep_inputs, json_t **records,
                        struct gt_err *err)
@@ -259,6 +320,8 @@ gt_code gt_rundir_test(const struct gt_rundir *r, const struct gt_case *test,
 	gt_code rc = gt_make_folders(folder, err);
 	if (!rc && (!fresh || keep_inputs))
 		rc = gt_record_read(folder, records, err);
+	if (!rc && fresh && *records)
+		rc = keep_input_record(folder, *records, err);
 	if (!rc && fresh)
 		rc = empty_folder(folder, keep_inputs, err);
 	if (!rc)

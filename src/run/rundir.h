@@ -16,7 +16,8 @@ struct gt_rundir {
 };
 
 // Make or take over a run directory and lock it. GT_BAD_USAGE: another runner holds it, or it is a
-// folder with other content that no run of ours has made.
+// folder with other content that no run of ours has made. Waits a moment for jobs that a killed run
+// has left; GT_IO: they do not go.
 GT_MUST_USE gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *err);
 
 // Remove the working folders and release the lock.
@@ -32,8 +33,8 @@ GT_MUST_USE gt_code gt_rundir_scratch(const struct gt_rundir *rundir, const char
                                       struct gt_err *err);
 
 // Prepare a test's folder: emptied if `fresh` (but for its inputs if `keep_inputs`), and test.json
-// written. *records is stages.json of an earlier run, a new object (run/record.h); not read if fresh,
-// unless inputs are kept. GT_BAD_DATA: it cannot be read; then nothing has changed.
+// written. *records is stages.json of an earlier run, a new object (run/record.h): nothing of it if
+// fresh, but for the record of inputs that are kept. GT_BAD_DATA: it cannot be read; then nothing has changed.
 GT_MUST_USE gt_code gt_rundir_test(const struct gt_rundir *rundir, const struct gt_case *test,
                                    const json_t *options, bool fresh, bool keep_inputs,
                                    json_t **records, struct gt_err *err);

@@ -28,7 +28,8 @@ gt_code gt_runner_fail(struct gt_runner *r, gt_code code)
 static void check_failures(struct gt_runner *r)
 {
 	const size_t *verdicts = r->result->verdicts;
-	size_t failures = verdicts[GT_VERDICT_FAIL] + verdicts[GT_VERDICT_XPASS];
+	size_t failures =
+		verdicts[GT_VERDICT_FAIL] + verdicts[GT_VERDICT_XPASS] - r->failures_before;
 	bool more = r->next_case < r->config->cases->count;
 	if (!r->config->max_failures || failures < r->config->max_failures || r->stopping || !more)
 		return;
@@ -84,11 +85,28 @@ static bool idle(const struct gt_runner *r)
 	return true;
 }
 
+// Is a case to be run? In a run that goes on most have been.
+static bool is_due(const struct gt_runner *r, size_t i)
+{
+	return !r->config->resumes ||
+	       gt_resume_is_due(&r->result->tests[i], r->config->rerun_failed);
+}
+
+static size_t find_due(const struct gt_runner *r, size_t from)
+{
+	while (from < r->config->cases->count && !is_due(r, from))
+		from++;
+	return from;
+}
+
 static void fill_slots(struct gt_runner *r)
 {
 	for (size_t i = 0; i < (size_t)r->config->jobs; i++)
-		while (!r->stopping && !r->slots[i] && r->next_case < r->config->cases->count)
-			gt_test_start(r, i, &r->config->cases->items[r->next_case++]);
+		while (!r->stopping && !r->slots[i] && r->next_case < r->config->cases->count) {
+			const struct gt_case *test = &r->config->cases->items[r->next_case];
+			r->next_case = find_due(r, r->next_case + 1);
+			gt_test_start(r, i, test);
+		}
 	if (idle(r) && (r->stopping || r->next_case == r->config->cases->count))
 		close_all(r);
 }
@@ -131,10 +149,10 @@ static json_t *run_start_event(const struct gt_runner *r)
 	for (enum gt_stage_id s = 0; s < GT_STAGE_COUNT; s++)
 		if (c->plan.stages[s])
 			json_array_append_new(stages, json_string(gt_stage(s)->name));
-	return json_pack("{s:s,s:i,s:s,s:s,s:O,s:O,s:o,s:i,s:o,s:I}", "event", "run-start", "format",
-	                 GT_FORMAT_VERSION, "run", id, "wall", wall, "argv", c->argv, "options",
-	                 r->options, "tools", tools, "jobs", c->jobs, "stages", stages, "tests",
-	                 (json_int_t)c->cases->count);
+	return json_pack("{s:s,s:i,s:s,s:s,s:O,s:O,s:o,s:o,s:i,s:o,s:I}", "event", "run-start",
+	                 "format", GT_FORMAT_VERSION, "run", id, "wall", wall, "argv", c->argv,
+	                 "options", r->options, "limits", gt_plan_limits(&c->plan), "tools", tools,
+	                 "jobs", c->jobs, "stages", stages, "tests", (json_int_t)c->cases->count);
 }
 
 static void announce_tests(struct gt_runner *r)
@@ -144,22 +162,43 @@ static void announce_tests(struct gt_runner *r)
 		const struct gt_case *t = &c->cases->items[i];
 		const struct gt_expectation *e =
 			c->expectations ? gt_expect_find(c->expectations, t->id, t->name) : NULL;
-		gt_runner_emit(r, json_pack("{s:s,s:s,s:o,s:o,s:s,s:s,s:o}", "event", "test", "test",
-		                            t->id, "name", gt_json_text(t->name), "suite",
+		char *print = gt_resume_fingerprint(t);
+		gt_runner_emit(r, json_pack("{s:s,s:s,s:o,s:o,s:s,s:s,s:o,s:s}", "event", "test",
+		                            "test", t->id, "name", gt_json_text(t->name), "suite",
 		                            gt_json_text(t->suite), "folder", t->folder, "expect",
 		                            e ? e->status : GT_STATUS_PASS, "reason",
-		                            gt_json_text(e && e->reason ? e->reason : "")));
+		                            gt_json_text(e && e->reason ? e->reason : ""),
+		                            "fingerprint", print));
+		free(print);
 	}
 }
 
+// Would this run write the run-start of the journal that it is to go on with?
+static gt_code check_start(struct gt_runner *r)
+{
+	json_t *start = run_start_event(r);
+	gt_code rc = gt_resume_check_start(r->result, start, r->err);
+	json_decref(start);
+	return rc;
+}
+
+static gt_code open_journal(struct gt_runner *r)
+{
+	const struct gt_journal_end *end = r->config->resumes;
+	if (!end)
+		return gt_journal_create(r->rundir->path, &r->journal, r->err);
+	gt_code rc = check_start(r); // again, now that the tools are known
+	return rc ? rc : gt_journal_continue(r->rundir->path, end, &r->journal, r->err);
+}
+
 // Tests start when every host that the run needs has said hello. Only then is the journal of an
-// earlier run replaced: a tool that is missing costs nobody's results.
+// earlier run touched: a tool that is missing costs nobody's results.
 static void start_when_ready(struct gt_runner *r)
 {
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
 		if (r->needs[i] && r->hosts[i].state != GT_HOST_READY)
 			return;
-	gt_code rc = gt_journal_create(r->rundir->path, &r->journal, r->err);
+	gt_code rc = open_journal(r);
 	if (rc) {
 		gt_runner_fail(r, rc);
 		return;
@@ -169,8 +208,13 @@ static void start_when_ready(struct gt_runner *r)
 	unlink(results);
 	free(results);
 	r->running = true;
-	gt_runner_emit(r, run_start_event(r));
-	announce_tests(r);
+	if (r->config->resumes) {
+		gt_runner_emit(r, gt_resume_event(r->result, r->config->rerun_failed, r->config->argv,
+		                                  r->config->jobs));
+	} else {
+		gt_runner_emit(r, run_start_event(r));
+		announce_tests(r);
+	}
 }
 
 static void on_host_changed(struct gt_host *host)
@@ -249,7 +293,7 @@ static void on_signal(uv_signal_t *handle, int number)
 static void find_needs(struct gt_runner *r)
 {
 	const struct gt_run_config *c = r->config;
-	for (size_t i = 0; i < c->cases->count; i++)
+	for (size_t i = r->next_case; i < c->cases->count; i = find_due(r, i + 1))
 		for (enum gt_stage_id s = 0; s < GT_STAGE_COUNT; s++)
 			if (c->plan.stages[s])
 				r->needs[gt_plan_place(&c->plan, &c->cases->items[i], s).host] = true;
@@ -316,35 +360,57 @@ static void end_run(struct gt_runner *r)
 	}
 }
 
-gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundir,
-               struct gt_result *result, int *signal_number, struct gt_err *err)
+static gt_code run_loop(struct gt_runner *r)
 {
-	struct gt_err own = {0};
-	struct gt_runner *r = gt_zalloc(1, sizeof *r);
 	uv_prepare_t prepare;
-	*r = (struct gt_runner){.config = config, .rundir = rundir, .result = result,
-	                        .err = err ? err : &own};
-	make_room_for_descriptors(config->jobs);
-	if (config->plan.memory)
+	make_room_for_descriptors(r->config->jobs);
+	if (r->config->plan.memory)
 		gt_memory_sweep(); // what a run left that was killed
 	gt_code rc = open_loop(r, &prepare);
-	if (rc) {
-		free(r);
+	if (rc)
 		return rc;
-	}
-	r->slots = gt_zalloc((size_t)config->jobs, sizeof(struct gt_test *));
-	r->options = gt_options_to_json(config->plan.options);
+	r->slots = gt_zalloc((size_t)r->config->jobs, sizeof(struct gt_test *));
 	find_needs(r);
 	start_hosts(r);
+	if (r->next_case == r->config->cases->count) // the run has but to be ended: no host is needed
+		start_when_ready(r);
 	uv_run(&r->loop, UV_RUN_DEFAULT);
 	end_run(r);
 	uv_loop_close(&r->loop);
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
 		gt_host_free(&r->hosts[i]);
-	rc = r->fatal;
+	free(r->slots);
+	return r->fatal;
+}
+
+// A run that goes on must be the one that was begun; what it failed then does not count now.
+static gt_code prepare_resume(struct gt_runner *r)
+{
+	const struct gt_run_config *c = r->config;
+	const size_t *verdicts = r->result->verdicts;
+	gt_code rc = gt_resume_check_tests(r->result, c->cases, c->expectations, r->err);
+	if (!rc)
+		rc = check_start(r);
+	if (!rc && !c->rerun_failed)
+		r->failures_before = verdicts[GT_VERDICT_FAIL] + verdicts[GT_VERDICT_XPASS];
+	return rc;
+}
+
+gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundir,
+               struct gt_result *result, int *signal_number, struct gt_err *err)
+{
+	struct gt_err own = {0};
+	struct gt_runner *r = gt_zalloc(1, sizeof *r);
+	*r = (struct gt_runner){.config = config, .rundir = rundir, .result = result,
+	                        .err = err ? err : &own};
+	r->options = gt_options_to_json(config->plan.options);
+	gt_code rc = config->resumes ? prepare_resume(r) : GT_OK;
+	r->next_case = rc ? 0 : find_due(r, 0);
+	bool nothing_left = config->resumes && result->complete && r->next_case == config->cases->count;
+	if (!rc && !nothing_left)
+		rc = run_loop(r);
 	*signal_number = r->signal_number;
 	json_decref(r->options);
-	free(r->slots);
 	free(r);
 	return rc;
 }

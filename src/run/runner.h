@@ -8,6 +8,7 @@
 #include "core/result.h"
 #include "engine/toolchain.h"
 #include "run/plan.h"
+#include "run/resume.h"
 #include "run/rundir.h"
 #include "suite/expect.h"
 
@@ -19,8 +20,10 @@ struct gt_run_config {
 	const struct gt_toolchain *tools;
 	const json_t *argv; // for the record
 	int jobs;           // tests at once, at least 1
-	size_t max_failures; // stop after so many tests that did not end as expected; 0: never
+	size_t max_failures; // stop after so many more tests that did not end as expected; 0: never
 	bool keep_artifacts;
+	const struct gt_journal_end *resumes; // go on with the journal that ends here; NULL: a new run
+	bool rerun_failed; // ... and run those again that did not end as expected
 	// Called after each event has been recorded and applied, and ten times a second with NULL.
 	void (*observe)(void *user, const struct gt_result *result, const json_t *event);
 	// Called on SIGUSR1: show what runs since when. May be NULL.
@@ -28,8 +31,9 @@ struct gt_run_config {
 	void *user;
 };
 
-// Run. GT_OK also when tests fail or the run is interrupted (*signal_number tells by what, else 0):
-// the result says it all. A failure means that no run took place, or that it could not be recorded.
+// Run. `result` is empty, or what has been recorded so far of the run that is to go on. GT_OK also when tests fail or the run is interrupted (*signal_number tells by what, else 0):
+// the result says it all. A failure means that no run took place, or that it could not be recorded;
+// GT_BAD_USAGE: the run that is to go on is another one.
 GT_MUST_USE gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundir,
                            struct gt_result *result, int *signal_number, struct gt_err *err);
 

@@ -22,7 +22,8 @@ struct gt_runner {
 	struct gt_journal journal;
 	json_t *options;    // of every request
 	struct gt_test **slots; // config->jobs of them; NULL where no test runs
-	size_t next_case;
+	size_t next_case;   // the first that is due and has not been started
+	size_t failures_before; // of a run that goes on
 	size_t running_jobs;
 	struct gt_test *alone; // a test that needs the machine for itself, or has it
 	bool running;       // tests may start

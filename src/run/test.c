@@ -383,17 +383,6 @@ void gt_test_stop(struct gt_test *t)
 		leave(t);
 }
 
-// Setup has emptied the folder, of all but the inputs if they are to be loaded.
-static void begin_anew(struct gt_test *t)
-{
-	const char *name = gt_stage(GT_CONSTRUCT_INPUTS)->name;
-	json_t *kept = json_object_get(stages_of(t), name);
-	json_t *stages = json_object();
-	if (t->runner->config->plan.options->load_inputs && kept)
-		gt_json_set(stages, name, json_incref(kept));
-	gt_json_set(t->records, "stages", stages);
-}
-
 // What an earlier run left cannot be read: the first stage fails with that.
 static void begin_refused(struct gt_test *t, const char *message)
 {
@@ -421,8 +410,6 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 		leave(t);
 		return;
 	}
-	if (plan->stages[GT_SETUP])
-		begin_anew(t);
 	gt_json_set(t->records, "test", gt_json_text(test->id));
 	if (rc)
 		begin_refused(t, err.text);

@@ -138,6 +138,11 @@ static void fault_busy(const char *argument)
 		continue;
 }
 
+static void fault_nap(const char *argument)
+{
+	usleep((useconds_t)atoi(argument) * 1000);
+}
+
 static void fault_sleep(const char *argument)
 {
 	(void)argument;
@@ -242,6 +247,7 @@ bool gt_fault(const char *order)
 		{"crash-after-reply", fault_crash_after_reply},
 		{"busy", fault_busy},
 		{"sleep", fault_sleep},
+		{"nap", fault_nap},
 		{"stubborn", fault_stubborn},
 		{"stop", fault_stop},
 		{"flood", fault_flood},

@@ -19,6 +19,7 @@
 //   half-frame           sends the first half of a reply, then exits with 0
 //   not-json             sends a frame whose text is no JSON, then exits with 0
 //   crash-after-reply    sends a good reply, then dies by SIGSEGV
+//   nap:MS               sleeps for so many milliseconds, then goes on
 //   busy  sleep          never ends, in a loop or asleep
 //   stubborn             the same, deaf to every signal that can be ignored
 //   stop                 stops itself by SIGSTOP

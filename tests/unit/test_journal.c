@@ -114,11 +114,38 @@ static void test_failures(void **state)
 	assert_int_equal(gt_journal_close(&j, &err), GT_OK); // nothing to bring to this disk
 }
 
+// Behind the last whole line: numbers and times go on, what was torn is gone.
+static void test_continue(void **state)
+{
+	(void)state;
+	struct gt_journal j;
+	struct gt_journal_end end = {0};
+	int64_t torn;
+	assert_int_equal(gt_journal_create(folder, &j, &err), GT_OK);
+	assert_int_equal(append(&j, "one"), GT_OK);
+	assert_int_equal(append(&j, "two"), GT_OK);
+	assert_int_equal(write(j.fd, "{\"seq\":2,", 9), 9);
+	assert_int_equal(gt_journal_close(&j, &err), GT_OK);
+	assert_int_equal(count_events(&torn), 2);
+	end.events = 2;
+	end.length = torn;
+	end.t = last_time + 3600000000000; // as if an hour had been spent
+	assert_int_equal(gt_journal_continue(folder, &end, &j, &err), GT_OK);
+	assert_int_equal(append(&j, "three"), GT_OK);
+	assert_int_equal(count_events(&torn), 3);
+	assert_int_equal(torn, -1);
+	assert_true(last_time >= end.t && last_time < end.t + 60000000000);
+	assert_int_equal(gt_journal_close(&j, &err), GT_OK);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(gt_journal_continue(folder, &end, &j, &err), GT_NOT_FOUND);
+	assert_non_null(strstr(err.text, "to go on with it"));
+}
 
 #define JOURNAL_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {JOURNAL_TEST(test_lines), JOURNAL_TEST(test_failures)};
+	const struct CMUnitTest tests[] = {JOURNAL_TEST(test_lines), JOURNAL_TEST(test_failures),
+	                                   JOURNAL_TEST(test_continue)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -412,6 +412,96 @@ static void test_load(void **state)
 	assert_int_equal(gt_result_load("/no/such/folder", &r, &err), GT_NOT_FOUND);
 }
 
+#define RESUME(again) \
+	"{\"event\":\"run-resume\",\"t\":6000000000,\"wall\":\"w\",\"argv\":[],\"jobs\":1," \
+	"\"again\":[" again "]}"
+
+static void test_resume(void **state)
+{
+	(void)state;
+	struct gt_result r = {0};
+	refuse(&r, RESUME(""), "before the start");
+	apply(&r, RUN_START(3));
+	apply(&r, TEST("a", "PASS"));
+	apply(&r, TEST("b", "PASS"));
+	refuse(&r, RESUME(""), "3 tests, but 2 are named");
+	apply(&r, TEST("c", "PASS"));
+	apply(&r, START("a", "setup", 1));
+	apply(&r, STOP("a", "setup", 1, BAD(1, "error")));
+	apply(&r, END("a", "setup", "error", "setup"));
+	apply(&r, START("b", "setup", 1)); // is under way when it all ends, one stage done and one not
+	apply(&r, STOP("b", "setup", 1, OK(1)));
+	apply(&r, START("b", "import_model", 1));
+	apply(&r, RUN_END(false));
+	refuse(&r, START("c", "setup", 1), "after the end");
+	refuse(&r, RESUME("\"b\""), "no test 'b' that has ended");
+	refuse(&r, RESUME("\"a\",\"d\""), "no test 'd' that has ended");
+	refuse(&r, RESUME("\"a\",1"), "no test '?'");
+	refuse(&r, "{\"event\":\"run-resume\",\"t\":6,\"wall\":\"w\"}", "\"again\"");
+	refuse(&r, "{\"event\":\"run-resume\",\"t\":6,\"again\":[]}", "\"wall\"");
+
+	apply(&r, RESUME(""));
+	assert_true(!r.ended && !r.complete && !r.reason);
+	assert_string_equal(r.tests[0].status, "setup"); // what has ended stays
+	assert_false(r.tests[1].stages[GT_SETUP].ran);   // the rest begins anew
+	assert_true(r.tests[1].seconds == 0);
+	refuse(&r, STOP("b", "import_model", 1, OK(1)), "does not run");
+	refuse(&r, START("a", "setup", 2), "ended already");
+	apply(&r, START("b", "setup", 1));
+	apply(&r, STOP("b", "setup", 1, OK(1)));
+	apply(&r, END("b", "PASS", "partial", ""));
+	apply(&r, START("c", "setup", 1));
+	apply(&r, STOP("c", "setup", 1, OK(1)));
+	apply(&r, END("c", "PASS", "partial", ""));
+	assert_int_equal(r.verdicts[GT_VERDICT_NONE], 0);
+	apply(&r, RUN_END(true));
+	assert_true(r.ended && r.complete);
+	assert_int_equal(json_array_size(json_object_get(r.run, "resumed")), 1);
+	gt_result_free(&r);
+}
+
+// Run again: the same ending is the same, another one is flaky, and what was killed says nothing.
+static void test_run_again(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *first, *second;
+		bool flaky;
+	} cases[] = {
+		{"error", "error", false}, {"error", "crash:SIGSEGV", true}, {"error", "", true},
+		{"killed", "", false}, {"host", "error", false},
+	};
+	for (size_t i = 0; i < GT_COUNTOF(cases); i++) {
+		struct gt_result r = {0};
+		struct gt_err err = {0};
+		apply(&r, RUN_START(1));
+		apply(&r, TEST("a", "PASS"));
+		for (int round = 0; round < 2; round++) {
+			const char *why = round ? cases[i].second : cases[i].first;
+			bool ok = !*why;
+			if (round)
+				apply(&r, RESUME("\"a\",\"a\""));
+			assert_int_equal(r.verdicts[GT_VERDICT_NONE], 1);
+			apply(&r, START("a", "setup", 1));
+			char *stop = gt_format("{\"event\":\"stage-end\",\"t\":7,\"test\":\"a\",\"stage\":"
+			                       "\"setup\",\"attempt\":1,\"ok\":%s,\"why\":\"%s\","
+			                       "\"seconds\":1}", ok ? "true" : "false", why);
+			char *end = gt_format("{\"event\":\"test-end\",\"t\":8,\"test\":\"a\",\"status\":"
+			                      "\"%s\",\"why\":\"%s\",\"stage\":\"%s\",\"message\":\"\"}",
+			                      ok ? "PASS" : "setup", ok ? "partial" : why, ok ? "" : "setup");
+			apply(&r, stop);
+			assert_int_equal(try_apply(&r, &err, end), GT_OK);
+			apply(&r, RUN_END(true));
+			assert_true(r.complete);
+			free(stop);
+			free(end);
+		}
+		if (r.tests[0].flaky != cases[i].flaky)
+			fail_msg("%s, then '%s'", cases[i].first, cases[i].second);
+		gt_result_free(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_order_of_events), cmocka_unit_test(test_bad_members),
 		cmocka_unit_test(test_contradictions),  cmocka_unit_test(test_many_tests),
 		cmocka_unit_test(test_json),            cmocka_unit_test(test_load),
+		cmocka_unit_test(test_resume),          cmocka_unit_test(test_run_again),
 	};
 	return cmocka_run_group_tests_name("result", tests, NULL, NULL);
 }

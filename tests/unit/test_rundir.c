@@ -1,4 +1,5 @@
 // The run directory: whose it is, who holds it, what is in it when a test begins.
+#include "run/record.h"
 #include "run/rundir.h"
 
 #include <errno.h>
@@ -249,7 +250,7 @@ static void test_folder_of_a_test(void **state)
 	assert_int_equal(gt_rundir_test(&dir, &test, options, true, true, &records, &err), GT_OK);
 	assert_int_equal(gt_json_integer_or(records, "old", 0), 1);
 	json_decref(records);
-	assert_int_equal(count_files(), 4); // input.json input.0.bin data_set_1 test.json
+	assert_int_equal(count_files(), 5); // input.json input.0.bin data_set_1 test.json stages.json
 	// Fresh.
 	assert_int_equal(gt_rundir_test(&dir, &test, options, true, false, &records, &err), GT_OK);
 	assert_int_equal(json_object_size(json_object_get(records, "stages")), 0);
@@ -277,6 +278,59 @@ static void test_folder_of_a_test(void **state)
 	gt_rundir_close(&dir);
 }
 
+// Inputs that are kept keep their record, and no other: on the disk, before anything else happens.
+static void test_record_of_kept_inputs(void **state)
+{
+	(void)state;
+	struct gt_case test = {.id = (char[]){"t"}, .name = (char[]){"t"}, .suite = (char[]){"s"},
+	                       .folder = (char[]){"t"}, .model = (char[]){"/m"}};
+	json_t *options = json_object(), *records;
+	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
+	assert_int_equal(gt_make_folders("run/t", &err), GT_OK);
+	json_t *old = json_pack("{s:i,s:{s:{s:i},s:{s:i}}}", "format", 1, "stages", "setup", "x", 1,
+	                        "construct_inputs", "x", 2);
+	assert_int_equal(gt_record_write("run/t", old, &err), GT_OK);
+	assert_int_equal(gt_rundir_test(&dir, &test, options, true, true, &records, &err), GT_OK);
+	for (int from_disk = 0; from_disk < 2; from_disk++) {
+		const json_t *stages = json_object_get(records, "stages");
+		assert_int_equal(json_object_size(stages), 1);
+		const json_t *inputs = json_object_get(stages, "construct_inputs");
+		assert_int_equal(gt_json_integer_or(inputs, "x", 0), 2);
+		json_decref(records);
+		records = NULL;
+		if (!from_disk)
+			assert_int_equal(gt_record_read("run/t", &records, &err), GT_OK);
+	}
+	json_decref(old);
+	json_decref(options);
+	gt_rundir_close(&dir);
+}
+
+// Jobs of a run that was killed are waited for before anything is taken from under them.
+static void test_last_jobs(void **state)
+{
+	(void)state;
+	assert_int_equal(gt_make_folders("run/tmp/job-0", &err), GT_OK);
+	int ready[2];
+	assert_int_equal(pipe(ready), 0);
+	pid_t job = fork();
+	if (job == 0) {
+		bool good = chdir("run/tmp/job-0") == 0 && write(ready[1], "x", 1) == 1;
+		usleep(300000);
+		_exit(good && gt_file_write("last", "x", 1, NULL) == GT_OK ? 0 : 1);
+	}
+	char byte;
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
+	int status = -1;
+	assert_int_equal(waitpid(job, &status, WNOHANG), job); // it is gone already
+	assert_int_equal(status, 0);                           // and nothing was in its way
+	assert_false(gt_is_folder("run/tmp/job-0"));
+	close(ready[0]);
+	close(ready[1]);
+	gt_rundir_close(&dir);
+}
+
 #define DIR_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -285,6 +339,7 @@ int main(void)
 		DIR_TEST(test_ours),    DIR_TEST(test_lock), DIR_TEST(test_names_that_a_shell_reads),
 		DIR_TEST(test_left_over_working_folders), DIR_TEST(test_shared_lock),
 		DIR_TEST(test_scratch), DIR_TEST(test_folder_of_a_test),
+		DIR_TEST(test_record_of_kept_inputs), DIR_TEST(test_last_jobs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,226 @@
+#include "run/resume.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool has_begun(const struct gt_result *result)
+{
+	for (size_t i = 0; i < result->test_count; i++) {
+		const struct gt_test_result *t = &result->tests[i];
+		if (*t->status)
+			return true;
+		for (enum gt_stage_id s = 0; s < GT_STAGE_COUNT; s++)
+			if (t->stages[s].ran)
+				return true;
+	}
+	return false;
+}
+
+static gt_code visit(void *user, const json_t *event, struct gt_err *err)
+{
+	struct gt_resume *r = user;
+	r->end.events++;
+	r->end.t = gt_json_integer_or(event, "t", 0);
+	return gt_result_apply(&r->result, event, err);
+}
+
+gt_code gt_resume_load(const char *folder, struct gt_resume *out, struct gt_err *err)
+{
+	char *path = gt_path_join(folder, "events.jsonl");
+	struct stat st;
+	int64_t torn = -1;
+	*out = (struct gt_resume){0};
+	gt_code rc = GT_OK;
+	if (lstat(path, &st) == 0) {
+		rc = gt_event_read_file(path, visit, out, &torn, err);
+		out->end.length = torn >= 0 ? torn : st.st_size;
+	} else if (errno != ENOENT) {
+		rc = gt_fail_errno(err, "cannot look at '%s'", path);
+	}
+	if (rc)
+		gt_resume_free(out);
+	else
+		out->begun = has_begun(&out->result);
+	free(path);
+	return rc;
+}
+
+void gt_resume_free(struct gt_resume *resume)
+{
+	gt_result_free(&resume->result);
+	*resume = (struct gt_resume){0};
+}
+
+bool gt_resume_is_due(const struct gt_test_result *test, bool failed)
+{
+	bool unexpected = test->verdict == GT_VERDICT_FAIL || test->verdict == GT_VERDICT_XPASS;
+	return !*test->status || (failed && unexpected);
+}
+
+// --- is it the same run? ---
+
+// A file that is read anew when its test runs. One that is gone is as good a fact as any.
+static void put_file(struct gt_buf *text, const char *path)
+{
+	struct stat st = {0};
+	if (path && stat(path, &st) == 0)
+		gt_buf_printf(text, " %lld %lld.%09ld", (long long)st.st_size,
+		              (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	gt_buf_puts(text, "\n");
+}
+
+char *gt_resume_fingerprint(const struct gt_case *test)
+{
+	struct gt_buf text = {0};
+	json_t *json = gt_case_to_json(test);
+	char *dump = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+	if (!dump)
+		abort();
+	gt_buf_puts(&text, dump);
+	put_file(&text, test->model);
+	for (size_t i = 0; i < test->sets.count; i++)
+		put_file(&text, test->sets.items[i]);
+	for (size_t i = 0; i < test->outputs.count; i++)
+		put_file(&text, test->outputs.items[i]);
+	char *print = gt_format("%016" PRIx64, gt_hash64(text.data, text.length));
+	free(dump);
+	json_decref(json);
+	gt_buf_free(&text);
+	return print;
+}
+
+static const struct gt_case *find_case(const struct gt_cases *cases, const char *id)
+{
+	for (size_t i = 0; i < cases->count; i++)
+		if (strcmp(cases->items[i].id, id) == 0)
+			return &cases->items[i];
+	return NULL;
+}
+
+#define ADVICE "say what the run was begun with, or begin anew in this or another run directory"
+
+static gt_code check_test(const struct gt_test_result *then, const struct gt_case *now,
+                          const struct gt_expectations *expectations, struct gt_err *err)
+{
+	char *print = gt_resume_fingerprint(now);
+	bool same = strcmp(print, then->fingerprint) == 0;
+	free(print);
+	if (!same)
+		return gt_fail(err, GT_BAD_USAGE, "the files of test '%s' are not what they were: begin the "
+		               "run anew", now->id);
+	const struct gt_expectation *e =
+		expectations ? gt_expect_find(expectations, now->id, now->name) : NULL;
+	const char *expected = e ? e->status : GT_STATUS_PASS;
+	if (strcmp(expected, then->expected) != 0)
+		return gt_fail(err, GT_BAD_USAGE,
+		               "test '%s' is expected to end as %s, where the run was begun with %s: " ADVICE,
+		               now->id, expected, then->expected);
+	return GT_OK;
+}
+
+gt_code gt_resume_check_tests(const struct gt_result *result, const struct gt_cases *cases,
+                              const struct gt_expectations *expectations, struct gt_err *err)
+{
+	for (size_t i = 0; i < result->test_count && i < cases->count; i++) {
+		const struct gt_test_result *then = &result->tests[i];
+		const struct gt_case *now = &cases->items[i];
+		if (strcmp(then->id, now->id) == 0) {
+			gt_code rc = check_test(then, now, expectations, err);
+			if (rc)
+				return rc;
+		} else if (!gt_result_find(result, now->id)) {
+			return gt_fail(err, GT_BAD_USAGE, "test '%s' was not part of the run: " ADVICE, now->id);
+		} else if (!find_case(cases, then->id)) {
+			return gt_fail(err, GT_BAD_USAGE, "test '%s' was part of the run and is not selected "
+			               "now: " ADVICE, then->id);
+		} else {
+			return gt_fail(err, GT_BAD_USAGE, "the tests are those of the run, but in another order "
+			               "from '%s' on: " ADVICE, now->id);
+		}
+	}
+	if (result->test_count != cases->count)
+		return gt_fail(err, GT_BAD_USAGE, "the run has %zu tests and %zu are selected now: " ADVICE,
+		               result->test_count, cases->count);
+	return GT_OK;
+}
+
+// What must be the same in both. Of the other members, none has a say in how a test ends.
+static const char *const basis[] = {"options", "stages", "limits", "tools"};
+
+static gt_code refuse(const char *path, const json_t *then, const json_t *now, const json_t *argv,
+                      struct gt_err *err)
+{
+	char *was = gt_json_show(then), *is = gt_json_show(now), *command = gt_json_show(argv);
+	gt_code rc = gt_fail(err, GT_BAD_USAGE,
+	                     "the run was begun with %s %s where this one says %s: say what it was begun "
+	                     "with, %s, or begin anew in this or another run directory",
+	                     path, was, is, command);
+	free(was);
+	free(is);
+	free(command);
+	return rc;
+}
+
+// Descends to the member that differs: its name says more than the whole.
+static gt_code check_member(const char *path, const json_t *then, const json_t *now,
+                            const json_t *argv, struct gt_err *err)
+{
+	if (json_equal(then, now))
+		return GT_OK;
+	const char *key;
+	json_t *value;
+	gt_code rc = GT_OK;
+	if (!json_is_object(then) || !json_is_object(now))
+		return refuse(path, then, now, argv, err);
+	json_object_foreach((json_t *)(uintptr_t)now, key, value) {
+		char *name = gt_format("%s.%s", path, key);
+		if (!rc)
+			rc = check_member(name, json_object_get(then, key), value, argv, err);
+		free(name);
+	}
+	return rc ? rc : refuse(path, then, now, argv, err);
+}
+
+gt_code gt_resume_check_start(const struct gt_result *result, const json_t *start,
+                              struct gt_err *err)
+{
+	gt_code rc = GT_OK;
+	const json_t *argv = json_object_get(result->run, "argv");
+	for (size_t i = 0; !rc && i < GT_COUNTOF(basis); i++) {
+		const json_t *then = json_object_get(result->run, basis[i]);
+		const json_t *now = json_object_get(start, basis[i]);
+		const char *kind;
+		json_t *tool;
+		if (strcmp(basis[i], "tools") != 0) {
+			rc = check_member(basis[i], then, now, argv, err);
+			continue;
+		}
+		json_object_foreach((json_t *)(uintptr_t)now, kind, tool) {
+			char *name = gt_format("tools.%s", kind);
+			if (!rc)
+				rc = check_member(name, json_object_get(then, kind), tool, argv, err);
+			free(name);
+		}
+	}
+	return rc;
+}
+
+json_t *gt_resume_event(const struct gt_result *result, bool failed, const json_t *argv, int jobs)
+{
+	char wall[GT_WALL_SIZE];
+	gt_clock_wall(wall);
+	json_t *again = json_array();
+	for (size_t i = 0; i < result->test_count; i++)
+		if (*result->tests[i].status && gt_resume_is_due(&result->tests[i], failed))
+			json_array_append_new(again, gt_json_text(result->tests[i].id));
+	return json_pack("{s:s,s:s,s:O,s:i,s:o}", "event", "run-resume", "wall", wall, "argv", argv,
+	                 "jobs", jobs, "again", again);
+}

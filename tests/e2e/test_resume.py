@@ -1,0 +1,266 @@
+"""Going on with a run that ended early: the statuses of an undisturbed one, or a refusal that says why."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+from support import BINARY, Run, TestCase, environment, read_json, write_text
+
+FAKE = {"GAUNTLET_FAKE": "1"}
+SUITE = """{
+  "passes": {}, "slow": {"compilation": "nap:200"}, "errs": {"import_model": "error"},
+  "crashes": {"compilation": "signal:SEGV"}, "differs": {"compiled_inference": "wrong"},
+  "late": {"postprocessing": "error"}, "hangs": {"compiled_inference": "sleep"},
+  "changes": {"native_inference": "1*error"}, "slower": {"setup": "nap:200"}, "last": {}
+}"""
+FLAGS = ["--suite", "x.fake", "-j", "2", "--timeout", "1", "--retries", "error=1"]
+
+
+def endings(run):
+    """What must not depend on how often a run was disturbed."""
+    members = ("status", "why", "stage", "message", "verdict", "vacuous", "flaky")
+    return {name: tuple(test[m] for m in members) for name, test in run.tests.items()}
+
+
+def lines(path):
+    with open(os.path.join(path, "events.jsonl"), "rb") as f:
+        return f.read().splitlines(keepends=True)
+
+
+class Resume(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        write_text(cls.path("x.fake"), SUITE)
+        ran, cls.whole = cls.fake("whole", code=1)
+        cls.endings = endings(cls.whole)
+        assert cls.whole.results["complete"], ran
+
+    @classmethod
+    def fake(cls, folder, *more, code=None, flags=FLAGS):
+        return cls.run_tests(folder, *flags, *more, code=code, env=FAKE)
+
+    def same(self, run):
+        self.assertTrue(run.results["complete"])
+        self.assertEqual(endings(run), self.endings)
+
+    def start(self, folder, *more):
+        process = subprocess.Popen(
+            [BINARY, "run", "-r", folder, *FLAGS, *more], cwd=self.here, env=environment(**FAKE),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def wait_for(self, folder, event, process, argument=b""):
+        """Until the journal of a run with that argument has an event."""
+        path = self.path(folder, "events.jsonl")
+        while process.poll() is None:
+            text = b"".join(lines(self.path(folder))) if os.path.exists(path) else b""
+            if event in text and argument in text.split(b"\n")[0]:
+                return
+            time.sleep(0.005)
+        self.fail("the run ended too early")
+
+    def test_the_suite_has_all_kinds(self):
+        statuses = {name: end[:2] for name, end in self.endings.items()}
+        self.assertEqual(statuses, {
+            "passes": ("PASS", ""), "slow": ("PASS", ""), "errs": ("import_model", "error"),
+            "crashes": ("compilation", "crash:SIGSEGV"), "differs": ("Numerics", "value"),
+            "late": ("postprocessing", "error"), "hangs": ("compiled_inference", "timeout"),
+            "changes": ("PASS", ""), "slower": ("PASS", ""), "last": ("PASS", "")})
+        self.assertTrue(self.whole["changes"]["flaky"])
+
+    def test_killed_again_and_again(self):
+        """kill -9 of the runner at six moments of one run."""
+        random.seed(7)
+        for round_ in range(6):
+            process = self.start("killed", "--resume")
+            if round_ == 0:
+                self.wait_for("killed", b'"stage-end"', process)
+            time.sleep(random.uniform(0.05, 0.6))
+            process.kill()
+            process.wait()
+        ran, run = self.fake("killed", "--resume", code=1)
+        self.same(run)
+        self.assertGreater(len(run.results["run"]["resumed"]), 0)
+        self.assertIn("taken up again", ran.out)
+
+    def test_interrupted(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number):
+                shutil.rmtree(self.path("interrupted"), ignore_errors=True)
+                process = self.start("interrupted")
+                self.wait_for("interrupted", b'"test-end"', process)
+                process.send_signal(number)
+                self.assertEqual(process.wait(), -number)
+                self.assertFalse(Run(self.path("interrupted")).results["complete"])
+                ran, run = self.fake("interrupted", "--resume", code=1)
+                self.same(run)
+                self.assertIn("tests are still to be run", ran.out)
+
+    def test_max_failures(self):
+        """Each time so many more; in the end all are there."""
+        self.fake("some", "--max-failures", "1", code=1)
+        run = Run(self.path("some"))
+        self.assertFalse(run.results["complete"])
+        for _ in range(10):
+            if run.results["complete"]:
+                break
+            run = self.fake("some", "--max-failures", "1", "--resume")[1]
+        self.same(run)
+        self.assertGreater(len(run.results["run"]["resumed"]), 1)
+
+    def test_journal_cut_anywhere(self):
+        """Whatever of the journal reached the disk, whatever lies in the folders of the tests."""
+        whole = b"".join(lines(self.path("whole")))
+        random.seed(11)
+        cuts = [0, 1, len(whole) - 1] + [random.randrange(len(whole)) for _ in range(7)]
+        for cut in cuts:
+            with self.subTest(cut=cut):
+                shutil.rmtree(self.path("cut"), ignore_errors=True)
+                shutil.copytree(self.path("whole"), self.path("cut"))
+                with open(self.path("cut", "events.jsonl"), "r+b") as f:
+                    f.truncate(cut)
+                self.same(self.fake("cut", "--resume", code=1)[1])
+                events = Run(self.path("cut")).events()
+                self.assertEqual([e["seq"] for e in events], list(range(len(events))))
+                times = [e["t"] for e in events]
+                self.assertEqual(times, sorted(times))
+
+    def test_nothing_left(self):
+        shutil.copytree(self.path("whole"), self.path("done"))
+        before = lines(self.path("done"))
+        ran, run = self.fake("done", "--resume", code=1)
+        self.same(run)
+        self.assertEqual(lines(self.path("done")), before)
+        self.assertIn("failures", ran.out)
+
+    def test_nothing_begun(self):
+        ran, run = self.fake("new", "--resume", code=1)
+        self.assertIn("holds no run that has begun", ran.err)
+        self.same(run)
+        self.refused("run", "-r", "newer", *FLAGS, "--rerun-failed", env=FAKE,
+                     says=["--rerun-failed", "no run has begun"])
+
+    def test_refused(self):
+        """Another run is not the one that was begun; and what was recorded stays."""
+        shutil.copytree(self.path("whole"), self.path("other"))
+        before = lines(self.path("other"))
+        report = read_json(self.path("other", "results.json"))
+        write_text(self.path("y.fake"), '{"a new one": {}}')
+        write_text(self.path("expected"), "late  postprocessing  # known\n")
+        base = ["run", "-r", "other", "--resume", "-j", "2", "--timeout", "1"]
+        same = ["--suite", "x.fake", "--retries", "error=1"]
+        for more, says in (
+                (["--suite", "x.fake"], ["limits.retries.error", "1 where this one says 0",
+                                         "'gauntlet run -r whole --suite x.fake"]),
+                (same + ["--timeout", "2"], ["limits.seconds.setup", "1.0", "2.0"]),
+                (same + ["--memory", "1G"], ["limits.memory", "0 where", "1073741824"]),
+                (same + ["--leak=fail"], ["limits.leak_fails", "false", "true"]),
+                (same + ["--seed", "3"], ["options.seed", "0 where this one says 3"]),
+                (same + ["--tolerance", "0.5"], ["options.atol"]),
+                (same + ["--skip-stages", "setup"], ["stages", "setup import_model"]),
+                (same + ["-t", "passes"], ["'changes' was part of the run and is not selected"]),
+                (same + ["-t", "[a-k]"], ["the run has 10 tests and"]),
+                (["--suite", "y.fake", "--retries", "error=1"], ["'a new one' was not part of the run"]),
+                (same + ["--expect", "expected"], ["'late' is expected to end as postprocessing",
+                                                   "begun with PASS"])):
+            with self.subTest(more):
+                self.refused(*base, *more, says=says, env=FAKE)
+                self.assertEqual(lines(self.path("other")), before)
+                self.assertEqual(read_json(self.path("other", "results.json")), report)
+
+    def test_refused_when_a_case_changed(self):
+        write_text(self.path("z.fake"), '{"a": {}, "b": {"setup": "error"}}')
+        flags = ["--suite", "z.fake", "-j", "1", "--max-failures", "1"]
+        self.fake("changed", code=1, flags=flags)
+        write_text(self.path("z.fake"), '{"a": {}, "b": {}}')
+        self.refused("run", "-r", "changed", *flags, "--rerun-failed", env=FAKE,
+                     says="the files of test 'a' are not what they were")
+
+    def test_refused_when_the_journal_is_damaged(self):
+        shutil.copytree(self.path("whole"), self.path("damaged"))
+        damaged = lines(self.path("damaged"))
+        damaged[20] = damaged[20].replace(b"stage", b"stake", 1)
+        with open(self.path("damaged", "events.jsonl"), "wb") as f:
+            f.writelines(damaged)
+        self.refused("run", "-r", "damaged", *FLAGS, "--resume", env=FAKE,
+                     says=["the run cannot go on", "line 21", "checksum"])
+
+    def test_rerun_failed(self):
+        """Those that failed, and no others; one that ends differently is flaky."""
+        shutil.copytree(self.path("whole"), self.path("again"))
+        ran, run = self.fake("again", "--rerun-failed", code=1)
+        self.same(run)
+        resumed = [e for e in run.events() if e["event"] == "run-resume"]
+        failed = {name for name, end in self.endings.items() if end[4] == "FAIL"}
+        self.assertEqual(set(resumed[0]["again"]), failed)
+        behind = run.events()[resumed[0]["seq"]:]
+        self.assertEqual({e["test"] for e in behind if "test" in e}, failed)
+        self.assertIn(f"{len(failed)} of 10 tests are still to be run", ran.out)
+
+    def test_a_changed_result_is_flaky(self):
+        """A second run that ends differently: the marker lies in the folder that the test names."""
+        write_text(self.path("w.py"), '''
+import os
+from onnx import TensorProto, helper
+from gauntlet import OnnxTest, register
+
+
+@register("sometimes")
+class Sometimes(OnnxTest):
+    def construct_model(self):
+        if not os.path.exists("%s"):
+            raise RuntimeError("not today")
+        ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2]) for n in "xy"]
+        node = helper.make_node("Neg", ["x"], ["y"])
+        return helper.make_model(helper.make_graph([node], "g", ports[:1], ports[1:]),
+                                 opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+''' % self.path("marker"))
+        flags = ["--suite", "w.py", "-j", "1"]
+        ran, run = self.fake("flaky", code=1, flags=flags)
+        self.assertEqual(run.end("sometimes")[1], "error", ran)
+        write_text(self.path("marker"), "")
+        ran, run = self.fake("flaky", "--rerun-failed", code=0, flags=flags)
+        self.assertEqual(run.end("sometimes"), ("PASS", ""))
+        self.assertTrue(run["sometimes"]["flaky"])
+        self.assertIn("flaky", ran.out)
+
+    def test_full_disk(self):
+        """A run that the disk has stopped goes on when there is room."""
+        if os.geteuid() != 0:
+            self.skipTest("mounts a small disk: only root may")
+        disk = self.path("disk")
+        os.mkdir(disk)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=160k", "none", disk]
+        if subprocess.run(mount, capture_output=True).returncode != 0:
+            self.skipTest("mounts a small disk: not allowed here")
+        self.addCleanup(subprocess.run, ["umount", disk])
+        ran = self.gauntlet("run", "-r", "disk/run", *FLAGS, env=FAKE)
+        self.assertEqual(ran.code, 3, ran)
+        self.assertIn("room", ran.err)
+        subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
+        self.same(self.fake("disk/run", "--resume", code=1)[1])
+
+    def test_inputs_of_an_earlier_run(self):
+        """Killed after the folder was emptied: the inputs that are to be loaded are still known."""
+        flags = ["--suite", "onnx-node", "test_abs", "-j", "1", "--expect", "none"]
+        self.fake("inputs", code=0, flags=flags)
+        flags.append("--load-inputs")
+        process = subprocess.Popen(
+            [BINARY, "run", "-r", "inputs", *flags], cwd=self.here, env=environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.wait_for("inputs", b'"stage":"import_model"', process, b"--load-inputs")
+        process.kill()
+        process.wait()
+        run = self.fake("inputs", "--resume", code=0, flags=flags)[1]
+        self.assertEqual(run.end("test_abs"), ("PASS", ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
