@@ -1,0 +1,5 @@
+# os.system("this is a comment")
+os.system(text)
+subprocess.run(text, shell = True)
+subprocess.run([text], shell=False)
+operating_system(text)
