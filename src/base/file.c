@@ -209,6 +209,8 @@ gt_code gt_make_folders(const char *path, struct gt_err *err)
 		errno = ENOENT;
 		return gt_fail_errno(err, "cannot make folder ''");
 	}
+	if (mkdir(path, 0755) == 0)
+		return GT_OK; // no need to look at all that is above
 	char *copy = gt_strdup(path);
 	gt_code rc = GT_OK;
 	for (char *p = copy + 1; !rc; p++) {
@@ -285,6 +287,8 @@ static int remove_at(struct removal *r, int folder, const char *name, int depth)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -1;
+	if (unlinkat(folder, name, AT_REMOVEDIR) == 0)
+		return 0; // it was empty
 	if (depth == MAX_TREE_DEPTH)
 		return hoist(r, folder, name);
 	unsigned before;

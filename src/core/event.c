@@ -2,10 +2,13 @@
 
 #include "base/hash.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // A line ends in ,"sum":"0123456789abcdef"} whatever stands before.
 #define SUM_KEY ",\"sum\":\""
@@ -87,8 +90,10 @@ gt_code gt_event_parse(const char *line, size_t length, uint64_t expected_seq, j
 
 // Reads lines of a file and knows where each begins.
 struct reader {
-	FILE *file;
+	int fd;
 	const char *path;
+	char chunk[65536];
+	size_t at, filled;  // what of it has been taken, and what is there
 	struct gt_buf line; // without its newline
 	bool whole;         // a newline ended it
 	int64_t offset;     // of its first byte
@@ -96,26 +101,40 @@ struct reader {
 	uint64_t lines;     // before it
 };
 
+// Have bytes in the chunk; 0 at the end of the file, -1 with errno.
+static int fill(struct reader *r)
+{
+	ssize_t n = 1;
+	if (r->at == r->filled) {
+		do
+			n = read(r->fd, r->chunk, sizeof r->chunk);
+		while (n < 0 && errno == EINTR);
+		r->at = 0;
+		r->filled = n > 0 ? (size_t)n : 0;
+	}
+	return n > 0 ? 1 : (int)n;
+}
+
 // The next line; *end is set when there is none.
 static gt_code next_line(struct reader *r, bool *end, struct gt_err *err)
 {
 	r->line.length = 0;
 	r->whole = false;
 	r->offset = r->next;
-	int c;
-	while ((c = getc_unlocked(r->file)) != EOF) {
-		r->next++;
-		if (c == '\n') {
-			r->whole = true;
-			break;
-		}
-		if (r->line.length == MAX_LINE)
+	int more = 1;
+	while (!r->whole && (more = fill(r)) > 0) {
+		const char *bytes = r->chunk + r->at;
+		const char *newline = memchr(bytes, '\n', r->filled - r->at);
+		size_t n = newline ? (size_t)(newline - bytes) : r->filled - r->at;
+		if (r->line.length + n > MAX_LINE)
 			return gt_fail(err, GT_BAD_DATA, "'%s' has a line of more than %zu bytes", r->path,
 			               MAX_LINE);
-		char byte = (char)c;
-		gt_buf_append(&r->line, &byte, 1);
+		gt_buf_append(&r->line, bytes, n);
+		r->whole = newline != NULL;
+		r->at += n + r->whole;
+		r->next += (int64_t)(n + r->whole);
 	}
-	if (ferror(r->file))
+	if (more < 0)
 		return gt_fail_errno(err, "cannot read '%s'", r->path);
 	*end = !r->whole && r->line.length == 0;
 	return GT_OK;
@@ -123,10 +142,7 @@ static gt_code next_line(struct reader *r, bool *end, struct gt_err *err)
 
 static bool at_end(struct reader *r)
 {
-	int c = getc_unlocked(r->file);
-	if (c != EOF)
-		ungetc(c, r->file);
-	return c == EOF && !ferror(r->file);
+	return fill(r) == 0;
 }
 
 // One line: visit its event, or find it torn.
@@ -151,9 +167,9 @@ static gt_code take_line(struct reader *r, gt_event_visit *visit, void *user, bo
 gt_code gt_event_read_file(const char *path, gt_event_visit *visit, void *user, int64_t *torn,
                            struct gt_err *err)
 {
-	struct reader r = {.path = path, .file = fopen(path, "rbe")};
+	struct reader r = {.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
 	*torn = -1;
-	if (!r.file)
+	if (r.fd < 0)
 		return gt_fail_errno(err, "cannot open '%s'", path);
 	gt_code rc = GT_OK;
 	for (r.lines = 0; !rc; r.lines++) {
@@ -168,6 +184,6 @@ gt_code gt_event_read_file(const char *path, gt_event_visit *visit, void *user, 
 		}
 	}
 	gt_buf_free(&r.line);
-	fclose(r.file);
+	close(r.fd);
 	return rc;
 }

@@ -2,6 +2,7 @@
 #ifndef GT_CORE_RESULT_H
 #define GT_CORE_RESULT_H
 
+#include "base/buf.h"
 #include "base/json.h"
 #include "core/stages.h"
 
@@ -66,8 +67,8 @@ struct gt_test_result *gt_result_find(const struct gt_result *r, const char *id)
 // Fold <folder>/events.jsonl.
 GT_MUST_USE gt_code gt_result_load(const char *folder, struct gt_result *out, struct gt_err *err);
 
-// Content of results.json (docs/schema/results.schema.json). The caller owns it.
-json_t *gt_result_to_json(const struct gt_result *r);
+// Append the content of results.json (docs/schema/results.schema.json).
+void gt_result_write(const struct gt_result *r, struct gt_buf *out);
 
 void gt_result_free(struct gt_result *r);
 

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Times are rounded to microseconds; more digits would only show how binary fractions end.
+#define REAL_DIGITS 15
+
 // Microseconds are enough, and make numbers that people can read.
 static json_t *seconds_json(double seconds)
 {
@@ -67,18 +70,42 @@ static json_t *counts_json(const struct gt_result *r)
 	return counts;
 }
 
-json_t *gt_result_to_json(const struct gt_result *r)
+// Append a new object as text, every line moved right by `indent`, without its closing brace. Newlines
+// are between members only: within a string they are escaped.
+static void put_open(struct gt_buf *out, json_t *object, const char *indent)
 {
-	json_t *tests = json_array();
-	for (size_t i = 0; i < r->test_count; i++)
-		if (json_array_append_new(tests, test_json(&r->tests[i])) != 0)
-			abort();
+	char *text = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(REAL_DIGITS));
+	json_decref(object);
+	char *end = text ? strrchr(text, '\n') : NULL;
+	if (!end)
+		abort(); // what is in a json_t can be written, and these objects are never empty
+	*end = '\0';
+	for (char *line = text, *next; line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		gt_buf_puts(out, indent);
+		gt_buf_puts(out, line);
+		gt_buf_puts(out, next ? "\n" : "");
+	}
+	free(text);
+}
+
+// A tree of all tests would take five times the room of its text: they are written one by one.
+void gt_result_write(const struct gt_result *r, struct gt_buf *out)
+{
 	json_t *all = json_object();
 	gt_json_set(all, "format", json_integer(GT_FORMAT_VERSION));
 	gt_json_set(all, "run", r->run ? json_deep_copy(r->run) : json_null());
 	gt_json_set(all, "complete", json_boolean(r->complete));
 	gt_json_set(all, "seconds", seconds_json(r->seconds));
 	gt_json_set(all, "counts", counts_json(r));
-	gt_json_set(all, "tests", tests);
-	return all;
+	put_open(out, all, "");
+	gt_buf_puts(out, ",\n  \"tests\": [");
+	for (size_t i = 0; i < r->test_count; i++) {
+		gt_buf_puts(out, i ? ",\n" : "\n");
+		put_open(out, test_json(&r->tests[i]), "    ");
+		gt_buf_puts(out, "\n    }");
+	}
+	gt_buf_puts(out, r->test_count ? "\n  ]\n}\n" : "]\n}\n");
 }

@@ -57,7 +57,8 @@ static void close_job(struct gt_job *job)
 	job->closing = true;
 	leave_host(job);
 	uv_close((uv_handle_t *)&job->on_supervisor, free_when_closed);
-	uv_close((uv_handle_t *)&job->on_child, free_when_closed);
+	if (job->instance)
+		uv_close((uv_handle_t *)&job->on_child, free_when_closed);
 	uv_close((uv_handle_t *)&job->deadline, free_when_closed);
 }
 
@@ -346,27 +347,29 @@ void gt_job_host_gone(struct gt_host *host)
 		lose(host->jobs);
 }
 
-// Both ends of a new socket pair; ours does not block.
-static int make_pair(int pair[2])
+// Both ends of a new socket pair; ours does not block. `room` is for messages under way, 0: little.
+static int make_pair(int pair[2], int room)
 {
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
 		return -1;
-	int size = 2 * (int)(GT_FRAME_MAX + sizeof(struct gt_frame_header));
-	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	for (int i = 0; i < 2 && room; i++)
+		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 	return fcntl(pair[0], F_SETFL, O_NONBLOCK);
 }
 
 static void open_handles(uv_loop_t *loop, struct gt_job *job)
 {
 	uv_poll_init(loop, &job->on_supervisor, job->supervisor);
-	uv_poll_init(loop, &job->on_child, job->child);
 	uv_timer_init(loop, &job->deadline);
-	job->on_supervisor.data = job->on_child.data = job->deadline.data = job;
-	job->open_handles = 3;
+	job->on_supervisor.data = job->deadline.data = job;
+	job->open_handles = 2;
 	uv_poll_start(&job->on_supervisor, UV_READABLE, on_supervisor);
-	if (job->instance)
-		uv_poll_start(&job->on_child, UV_READABLE | UV_DISCONNECT, on_child);
+	if (!job->instance)
+		return; // its one reply is taken when its supervisor reports
+	uv_poll_init(loop, &job->on_child, job->child);
+	job->on_child.data = job;
+	job->open_handles++;
+	uv_poll_start(&job->on_child, UV_READABLE | UV_DISCONNECT, on_child);
 }
 
 struct gt_job *gt_job_start(uv_loop_t *loop, struct gt_host *host, bool instance, int folder,
@@ -378,7 +381,8 @@ struct gt_job *gt_job_start(uv_loop_t *loop, struct gt_host *host, bool instance
 	int supervisor[2] = {-1, -1}, child[2] = {-1, -1};
 	int log = memfd_create("gauntlet-log", MFD_CLOEXEC);
 	gt_code rc = GT_OK;
-	if (log < 0 || make_pair(supervisor) != 0 || make_pair(child) != 0)
+	int room = 2 * (int)(GT_FRAME_MAX + sizeof(struct gt_frame_header));
+	if (log < 0 || make_pair(supervisor, 0) != 0 || make_pair(child, room) != 0)
 		rc = gt_fail_errno(err, "cannot make the sockets of a job");
 	if (!rc)
 		rc = gt_frame_send(child[0], request, strlen(request), err);

@@ -4,6 +4,7 @@
 #include "core/stages.h"
 #include "run/record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -241,21 +243,60 @@ static gt_code empty_folder(const char *path, bool keep_inputs, struct gt_err *e
 	return rc;
 }
 
-gt_code gt_rundir_scratch(const struct gt_rundir *r, const char *name, int *fd, struct gt_err *err)
+// What resists is left aside for the end of the run.
+static void drop(const struct gt_rundir *r, const char *path)
+{
+	static unsigned stuck;
+	if (!gt_remove_tree(path, NULL))
+		return;
+	char *aside = gt_format("%s/stuck-%u", r->tmp, stuck++);
+	(void)!rename(path, aside);
+	free(aside);
+}
+
+void gt_rundir_drop(const struct gt_rundir *r, const char *name)
 {
 	char *path = gt_path_join(r->tmp, name);
-	// A new one rather than an emptied one: a process of the last job that is just being killed has
-	// the old one. What resists is left aside for the end of the run.
-	if (gt_remove_tree(path, NULL)) {
-		static unsigned stuck;
-		char *aside = gt_format("%s/stuck-%u", r->tmp, stuck++);
-		(void)!rename(path, aside);
-		free(aside);
+	drop(r, path);
+	free(path);
+}
+
+// Is an open folder empty, and as it was when it was made? Every change of content, mode or attributes
+// changes its ctime; where the file system does not say when it was made, it is not taken for new.
+static bool is_untouched(int fd)
+{
+	struct statx st;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_CTIME | STATX_BTIME, &st) != 0 ||
+	    !(st.stx_mask & STATX_BTIME) || st.stx_ctime.tv_sec != st.stx_btime.tv_sec ||
+	    st.stx_ctime.tv_nsec != st.stx_btime.tv_nsec)
+		return false;
+	// An old kernel's clock stands still for some milliseconds: look inside as well.
+	_Alignas(struct dirent64) char entries[1024];
+	ssize_t n = getdents64(fd, entries, sizeof entries);
+	int names = 0;
+	for (ssize_t at = 0; at < n; at += ((struct dirent64 *)(void *)(entries + at))->d_reclen)
+		names++;
+	return n > 0 && names == 2; // itself and the one above
+}
+
+gt_code gt_rundir_scratch(const struct gt_rundir *r, const char *name, int *fd, struct gt_err *err)
+{
+	static const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
+	char *path = gt_path_join(r->tmp, name);
+	gt_code rc = GT_OK;
+	*fd = open(path, flags);
+	if (*fd >= 0 && is_untouched(*fd)) {
+		free(path);
+		return GT_OK;
 	}
+	if (*fd >= 0 || errno != ENOENT)
+		drop(r, path);
+	if (*fd >= 0)
+		close(*fd);
 	*fd = -1;
-	gt_code rc = gt_make_folders(path, err);
+	rc = gt_make_folders(path, err);
 	if (!rc) {
-		*fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		*fd = open(path, flags);
 		if (*fd < 0)
 			rc = gt_fail_errno(err, "cannot open '%s'", path);
 	}

@@ -28,9 +28,14 @@ void gt_rundir_close(struct gt_rundir *rundir);
 // be locked, as in a folder that was copied elsewhere.
 GT_MUST_USE gt_code gt_rundir_share(const char *folder, int *lock, struct gt_err *err);
 
-// A new, empty working folder below tmp/, in place of an older one of that name. Returns an O_DIRECTORY descriptor.
+// A new, empty working folder below tmp/, in place of an older one of that name; one that nobody has
+// touched since it was made is as good as new. Returns an O_DIRECTORY descriptor.
 GT_MUST_USE gt_code gt_rundir_scratch(const struct gt_rundir *rundir, const char *name, int *fd,
                                       struct gt_err *err);
+
+// Let the working folder of that name go: a process may still be at work in it, so the next has to be
+// another one.
+void gt_rundir_drop(const struct gt_rundir *rundir, const char *name);
 
 // Prepare a test's folder: emptied if `fresh` (but for its inputs if `keep_inputs`), and test.json
 // written. *records is stages.json of an earlier run, a new object (run/record.h): nothing of it if

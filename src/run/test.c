@@ -169,6 +169,20 @@ static bool is_left_to_us(const struct gt_test *t, const struct gt_ending *e)
 	return e->ok && !t->builtin && gt_json_bool_or(detail, "builtin", false);
 }
 
+#define SCRATCH_NAME 32
+
+static void name_scratch(const struct gt_test *t, bool instance, char name[SCRATCH_NAME])
+{
+	snprintf(name, SCRATCH_NAME, instance ? "instance-%zu" : "job-%zu", t->slot);
+}
+
+// Has the job's whole tree ended by itself? Only then is nobody left in its working folder.
+static bool left_nobody(const struct gt_ending *e)
+{
+	const struct gt_job_report *p = &e->report;
+	return p->magic == GT_REPORT_MAGIC && p->isolated && !p->killed && p->leftovers == 0;
+}
+
 static void on_done(struct gt_job *job, struct gt_ending *ending)
 {
 	struct gt_test *t = job->user;
@@ -178,6 +192,11 @@ static void on_done(struct gt_job *job, struct gt_ending *ending)
 	t->job = NULL;
 	t->runner->running_jobs--;
 	give_back_machine(t);
+	if (!job->instance && !left_nobody(ending)) {
+		char scratch[SCRATCH_NAME];
+		name_scratch(t, false, scratch);
+		gt_rundir_drop(t->runner->rundir, scratch);
+	}
 	if (t->runner->config->plan.leak_fails)
 		gt_ending_judge_leak(ending, gt_job_worker(job));
 	if (job->instance && !alive)
@@ -225,9 +244,11 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 		gt_job_request(t->instance, request, limit_s);
 		return;
 	}
-	char scratch[32];
+	char scratch[SCRATCH_NAME];
 	int folder = -1;
-	snprintf(scratch, sizeof scratch, place.instance ? "instance-%zu" : "job-%zu", t->slot);
+	name_scratch(t, place.instance, scratch);
+	if (place.instance)
+		gt_rundir_drop(r->rundir, scratch); // the last one may still be on its way out
 	gt_code rc = gt_rundir_scratch(r->rundir, scratch, &folder, r->err);
 	if (rc) { // no test is to blame for a disk that is full
 		r->running_jobs--;

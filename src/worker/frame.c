@@ -33,8 +33,8 @@ gt_code gt_frame_send(int fd, const char *text, size_t length, struct gt_err *er
 gt_code gt_frame_receive(int fd, char **text, struct gt_err *err)
 {
 	*text = NULL;
+	static char payload[GT_FRAME_MAX]; // most messages touch one page of it; a process has one thread
 	struct gt_frame_header header = {0};
-	char *payload = gt_alloc(GT_FRAME_MAX + 1);
 	struct iovec parts[2] = {
 		{.iov_base = &header, .iov_len = sizeof header},
 		{.iov_base = payload, .iov_len = GT_FRAME_MAX},
@@ -56,11 +56,10 @@ gt_code gt_frame_receive(int fd, char **text, struct gt_err *err)
 		rc = gt_fail(err, GT_BAD_DATA, "%zd bytes arrived that are no message of ours", n);
 	else if (header.checksum != gt_hash64(payload, length))
 		rc = gt_fail(err, GT_BAD_DATA, "a message arrived with a wrong checksum");
-	if (rc) {
-		free(payload);
+	if (rc)
 		return rc;
-	}
-	payload[length] = '\0';
-	*text = gt_realloc(payload, length + 1, 1);
+	*text = gt_alloc(length + 1);
+	memcpy(*text, payload, length);
+	(*text)[length] = '\0';
 	return GT_OK;
 }

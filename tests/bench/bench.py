@@ -344,7 +344,7 @@ def main():
     arguments = parser.parse_args()
     if "GAUNTLET_BINARY" in os.environ:
         arguments.build = os.path.dirname(os.environ["GAUNTLET_BINARY"])
-    bench = Bench(arguments.build, 0.03 if arguments.smoke else arguments.scale)
+    bench = Bench(os.path.abspath(arguments.build), 0.03 if arguments.smoke else arguments.scale)
     try:
         print(f"Linux {platform.release()}, {os.cpu_count()} processors, "
               f"load {os.getloadavg()[0]:.1f}")

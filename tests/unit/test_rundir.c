@@ -2,6 +2,7 @@
 #include "run/record.h"
 #include "run/rundir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -207,6 +209,66 @@ static void test_scratch(void **state)
 	gt_rundir_close(&dir);
 }
 
+static ino_t scratch_inode(void)
+{
+	struct stat st;
+	int fd = -1;
+	assert_int_equal(gt_rundir_scratch(&dir, "job-0", &fd, &err), GT_OK);
+	assert_int_equal(fstat(fd, &st), 0);
+	DIR *inside = fdopendir(fd);
+	assert_non_null(inside);
+	for (struct dirent *e; (e = readdir(inside));)
+		assert_int_equal(e->d_name[0], '.');
+	closedir(inside);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	return st.st_ino;
+}
+
+// Same folder or another one: kept open meanwhile, so that its number cannot be given out again.
+static bool is_kept(const char *changed)
+{
+	int held = open("run/tmp/job-0", O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	assert_int_equal(fstat(held, &st), 0);
+	if (strcmp(changed, "file") == 0)
+		close(openat(held, "file", O_CREAT | O_WRONLY, 0600));
+	else if (strcmp(changed, "folder") == 0)
+		assert_int_equal(mkdirat(held, "folder", 0), 0);
+	else if (strcmp(changed, "gone file") == 0)
+		assert_true(close(openat(held, "x", O_CREAT | O_WRONLY, 0600)) == 0 &&
+		            unlinkat(held, "x", 0) == 0);
+	else if (strcmp(changed, "mode") == 0)
+		assert_int_equal(fchmod(held, 0700), 0);
+	else if (strcmp(changed, "dropped") == 0)
+		gt_rundir_drop(&dir, "job-0");
+	else if (strcmp(changed, "link") == 0)
+		assert_true(rmdir("run/tmp/job-0") == 0 && symlink("..", "run/tmp/job-0") == 0);
+	bool kept = scratch_inode() == st.st_ino;
+	close(held);
+	return kept;
+}
+
+// A folder that nobody touched is used again; whatever was done to one, the next is another.
+static void test_scratch_again(void **state)
+{
+	(void)state;
+	static const char *const changes[] = {"file", "folder", "gone file", "mode", "dropped", "link"};
+	struct timespec tick = {.tv_nsec = 20000000}; // of the clock in an old kernel
+	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
+	scratch_inode();
+	struct statx st;
+	assert_int_equal(statx(AT_FDCWD, "run/tmp/job-0", 0, STATX_BTIME, &st), 0);
+	if (st.stx_mask & STATX_BTIME)
+		assert_true(is_kept(""));
+	for (size_t i = 0; i < GT_COUNTOF(changes); i++) {
+		nanosleep(&tick, NULL);
+		if (is_kept(changes[i]))
+			fail_msg("a folder with a change of '%s' is used again", changes[i]);
+	}
+	gt_rundir_drop(&dir, "none");
+	gt_rundir_close(&dir);
+}
+
 static void put(const char *name)
 {
 	char *path = gt_format("run/t/%s", name);
@@ -338,7 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(test_ours),    DIR_TEST(test_lock), DIR_TEST(test_names_that_a_shell_reads),
 		DIR_TEST(test_left_over_working_folders), DIR_TEST(test_shared_lock),
-		DIR_TEST(test_scratch), DIR_TEST(test_folder_of_a_test),
+		DIR_TEST(test_scratch), DIR_TEST(test_scratch_again), DIR_TEST(test_folder_of_a_test),
 		DIR_TEST(test_record_of_kept_inputs), DIR_TEST(test_last_jobs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
