@@ -4,6 +4,8 @@
 #     make run          ... and run it; ARGS has more arguments of `gauntlet run`
 #     make test         ... and run all tests of this project
 #     make asan         the same tests in build-asan, with address and undefined sanitizers
+#     make bench        ... and measure what Gauntlet itself costs, on the optimised build; ARGS has
+#                       arguments of tests/bench/bench.py
 #     make clean        remove both builds; .deps stays
 #
 # WERROR=1 makes warnings errors. JOBS limits how many compilers run at once.
@@ -15,7 +17,7 @@ CTEST := $(BIN)/ctest --output-on-failure
 # Else ONNX Runtime starts a thread and writes to the home folder.
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: all setup run test asan clean always
+.PHONY: all setup run test asan bench clean always
 
 all: setup build/build.ninja
 	@$(NINJA) -C build
@@ -37,6 +39,9 @@ test: all
 asan: setup build-asan/build.ninja
 	@$(NINJA) -C build-asan
 	@$(CTEST) --test-dir build-asan
+
+bench: all
+	@$(BIN)/python -B tests/bench/bench.py $(ARGS)
 
 clean:
 	rm -rf build build-asan
