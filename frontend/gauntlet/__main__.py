@@ -51,6 +51,7 @@ def host(control, library):
     def answer(request):
         if not faulthandler.is_enabled():  # in the child: a crash prints where Python stood
             faulthandler.enable()
+            worker.catch_crashes()
         return service.answer(request)
 
     # What is loaded now lives in every job: the collector need not touch, and so copy, its pages.

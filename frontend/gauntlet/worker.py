@@ -23,6 +23,8 @@ def load(path):
     library.gt_host_serve.argtypes = [ctypes.c_int, ctypes.POINTER(_HostOps)]
     library.gt_worker_hash.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
     library.gt_worker_hash.restype = None
+    library.gt_worker_catch_crashes.argtypes = []
+    library.gt_worker_catch_crashes.restype = None
     library.gt_fault.argtypes = [ctypes.c_char_p]
     library.gt_fault.restype = ctypes.c_bool
     _library = library
@@ -52,6 +54,11 @@ def hash_file(path):
 def fault(order):
     """Do what src/worker/fault.h says of `order`. False if it does not know it."""
     return _library.gt_fault(order.encode("utf-8", "surrogateescape"))
+
+
+def catch_crashes():
+    """In a child: the stack of a crash is written down before handlers of Python see it."""
+    _library.gt_worker_catch_crashes()
 
 
 def hello(control, text):

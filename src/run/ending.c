@@ -1,5 +1,7 @@
 #include "run/ending.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +37,8 @@ static void judge_signal(const struct gt_facts *f, const char *what, struct gt_e
 	}
 	snprintf(why, sizeof why, "crash:%s", name);
 	set(out, why, gt_format("%s crashed", what));
+	if (f->backtrace && *f->backtrace)
+		out->backtrace = gt_utf8_clean(f->backtrace);
 }
 
 static void judge_memory(const struct gt_facts *f, const char *what, struct gt_ending *out)
@@ -107,5 +111,6 @@ void gt_ending_free(struct gt_ending *ending)
 {
 	json_decref(ending->reply);
 	free(ending->message);
+	free(ending->backtrace);
 	*ending = (struct gt_ending){0};
 }

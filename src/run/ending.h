@@ -16,6 +16,7 @@ struct gt_facts {
 	double limit_s;
 	uint64_t memory; // limit in bytes; 0: none
 	struct gt_job_report report;
+	const char *backtrace; // text of the report; may be NULL
 	gt_code frame_rc;  // GT_OK: `frame` is a reply; GT_NOT_FOUND: none came; else garbage came
 	const char *frame;
 };
@@ -26,6 +27,7 @@ struct gt_ending {
 	char why[32];     // docs/formats.md "Why"; "" when ok
 	char *message;    // one sentence; owned; NULL when ok
 	double seconds;   // wall time
+	char *backtrace;  // of a crash, one frame a line; owned; NULL when there is nothing to say
 	struct gt_job_report report; // zero for a request that its instance outlived
 };
 

@@ -1,6 +1,7 @@
 #include "run/job.h"
 
 #include "base/clock.h"
+#include "worker/backtrace.h"
 #include "worker/frame.h"
 
 #include <errno.h>
@@ -37,6 +38,7 @@ static void free_when_closed(uv_handle_t *handle)
 	close(job->child);
 	close(job->log);
 	free(job->frame);
+	free(job->backtrace);
 	free(job);
 }
 
@@ -95,6 +97,7 @@ static void finish(struct gt_job *job, bool ended)
 	job->draining = false;
 	uv_timer_stop(&job->deadline);
 	job->facts.frame = job->frame;
+	job->facts.backtrace = job->backtrace;
 	gt_ending_judge(&job->facts, gt_job_worker(job), &ending);
 	ending.seconds = (double)(gt_clock_ns() - job->began) / 1e9;
 	if (ended)
@@ -112,18 +115,25 @@ static void take_frame(struct gt_job *job)
 // that an instance's output has been drained.
 static bool take_report(struct gt_job *job)
 {
-	struct gt_job_report report = {0};
+	struct {
+		struct gt_job_report report;
+		char backtrace[GT_BACKTRACE_TEXT + 1];
+	} message;
+	struct gt_job_report *report = &message.report;
 	ssize_t n;
 	do {
-		n = recv(job->supervisor, &report, sizeof report, MSG_DONTWAIT);
-		if (n == sizeof report.magic && report.magic == GT_DRAINED_MAGIC)
+		n = recv(job->supervisor, &message, sizeof message - 1, MSG_DONTWAIT);
+		if (n == sizeof report->magic && report->magic == GT_DRAINED_MAGIC)
 			job->drained = true;
-	} while (n == sizeof report.magic ||
+	} while (n == sizeof report->magic ||
 	         (n < 0 && errno == ECONNRESET)); // our order to kill came too late; told once
-	if (n != sizeof report || report.magic != GT_REPORT_MAGIC)
+	if (n < (ssize_t)sizeof *report || report->magic != GT_REPORT_MAGIC)
 		return false;
+	((char *)&message)[n] = '\0';
+	free(job->backtrace);
+	job->backtrace = gt_strdup(message.backtrace);
 	job->facts.ended = true;
-	job->facts.report = report;
+	job->facts.report = *report;
 	job->host->deaths = 0;
 	if (job->facts.frame_rc == GT_NOT_FOUND)
 		take_frame(job); // a reply was sent before the child ended

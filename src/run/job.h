@@ -30,6 +30,7 @@ struct gt_job {
 	int64_t began;
 	struct gt_facts facts;
 	char *frame;
+	char *backtrace; // that came with the report
 	void (*done)(struct gt_job *job, struct gt_ending *ending);
 };
 

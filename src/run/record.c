@@ -3,11 +3,16 @@
 #include "base/file.h"
 #include "base/hash.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FORMAT 1
+
+// Frames of a crash that a record has.
+#define CRASH_FRAMES 10
 
 json_t *gt_record_new(void)
 {
@@ -46,6 +51,22 @@ static json_t *seconds_json(double seconds)
 	return json_real(round(seconds * 1e6) / 1e6);
 }
 
+// The key of a crash and its first frames; all of them are in the log.
+static json_t *crash_json(const struct gt_ending *e)
+{
+	json_t *frames = json_array();
+	char key[17] = "";
+	if (e->report.crash)
+		snprintf(key, sizeof key, "%016" PRIx64, e->report.crash);
+	for (const char *line = e->backtrace; *line && json_array_size(frames) < CRASH_FRAMES;) {
+		size_t length = strcspn(line, "\n"), number = strcspn(line, " \n");
+		if (*line == '#' && number < length)
+			json_array_append_new(frames, json_stringn(line + number + 1, length - number - 1));
+		line += length + (line[length] == '\n');
+	}
+	return json_pack("{s:s,s:o}", "key", key, "frames", frames);
+}
+
 void gt_record_facts(json_t *object, int attempt, const struct gt_ending *e)
 {
 	const struct gt_job_report *p = &e->report;
@@ -62,6 +83,8 @@ void gt_record_facts(json_t *object, int attempt, const struct gt_ending *e)
 	gt_json_set(object, "output_bytes", json_integer((json_int_t)p->output_bytes));
 	gt_json_set(object, "dropped_bytes", json_integer((json_int_t)p->dropped_bytes));
 	gt_json_set(object, "leftovers", json_integer(p->leftovers));
+	if (e->backtrace)
+		gt_json_set(object, "crash", crash_json(e));
 	if (p->leftovers)
 		gt_json_set(object, "leaked", gt_json_text(p->leftover_names));
 	gt_json_set(object, "files", json_is_array(files) ? json_incref(files) : json_array());

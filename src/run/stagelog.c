@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/utf8.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,13 +27,19 @@ static void put_shell_word(struct gt_buf *out, const char *text)
 static void put_head(struct gt_buf *text, const char *folder, const char *test, const char *stage,
                      const struct gt_ending *e)
 {
+	uint64_t crash = e->report.crash;
 	gt_buf_puts(text, "test    ");
 	gt_utf8_line(text, test);
 	gt_buf_printf(text, "\nstage   %s\nwhy     %s\nmessage ", stage, e->why);
 	gt_utf8_line(text, e->message);
 	gt_buf_printf(text, "\nagain   gauntlet stage %s ", stage);
 	put_shell_word(text, folder);
-	gt_buf_printf(text, "\ntime    %.3f s\n\n", e->seconds);
+	gt_buf_printf(text, "\ntime    %.3f s\n", e->seconds);
+	if (crash)
+		gt_buf_printf(text, "crash   %016" PRIx64 "\n", crash);
+	if (e->backtrace)
+		gt_buf_printf(text, "\nbacktrace\n%s", e->backtrace);
+	gt_buf_puts(text, "\n");
 }
 
 gt_code gt_stagelog_write(const char *folder, const char *test, enum gt_stage_id id,

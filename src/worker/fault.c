@@ -64,18 +64,85 @@ static void fault_grandchild(const char *argument)
 	waitpid(pid, NULL, 0);
 }
 
+// --- crashes by what the code does, in one of the places ---
+
+static void *follow_null(void *unused)
+{
+	static volatile uintptr_t nowhere; // not a constant to the compiler, which may not remove this
+	(void)unused;
+	*(volatile int *)nowhere = 1;
+	return NULL;
+}
+
+static void *abort_with_a_word(void *unused)
+{
+	(void)unused;
+	fputs("fault: an assertion that does not hold\n", stderr);
+	abort();
+}
+
+// The compiler must neither see that this never ends nor make a loop of it.
+static volatile int deeper = 1;
+
+static int fill_stack(int depth)
+{
+	volatile char page[256];
+	page[0] = (char)depth;
+	return deeper ? fill_stack(depth + 1) + page[0] : page[0];
+}
+
+static void *overflow(void *unused)
+{
+	(void)unused;
+	deeper = fill_stack(0);
+	return NULL;
+}
+
+static void *call_null(void *unused)
+{
+	static void (*volatile nowhere)(void);
+	(void)unused;
+	nowhere();
+	deeper = 1; // so that it was no jump
+	return NULL;
+}
+
+static void crash(const char *where, void *(*how)(void *))
+{
+	pthread_t threads[8];
+	size_t count = strcmp(where, "thread") == 0 ? 1 : strcmp(where, "threads") == 0 ? 8 : 0;
+	for (size_t i = 0; i < count; i++)
+		pthread_create(&threads[i], NULL, how, NULL);
+	for (size_t i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+	if (strcmp(where, "grandchild") == 0) {
+		pid_t pid = fork();
+		if (pid != 0) {
+			waitpid(pid, NULL, 0);
+			return;
+		}
+	}
+	how(NULL);
+}
+
 static void fault_segv(const char *argument)
 {
-	(void)argument;
-	static volatile uintptr_t nowhere; // not a constant to the compiler, which may not remove this
-	*(volatile int *)nowhere = 1;
+	crash(argument, follow_null);
 }
 
 static void fault_abort(const char *argument)
 {
-	(void)argument;
-	fputs("fault: an assertion that does not hold\n", stderr);
-	abort();
+	crash(argument, abort_with_a_word);
+}
+
+static void fault_overflow(const char *argument)
+{
+	crash(argument, overflow);
+}
+
+static void fault_nowhere(const char *argument)
+{
+	crash(argument, call_null);
 }
 
 static void fault_exit(const char *argument)
@@ -241,6 +308,8 @@ bool gt_fault(const char *order)
 		{"grandchild", fault_grandchild},
 		{"segv", fault_segv},
 		{"abort", fault_abort},
+		{"overflow", fault_overflow},
+		{"nowhere", fault_nowhere},
 		{"garbage", fault_garbage},
 		{"half-frame", fault_half_frame},
 		{"not-json", fault_not_json},

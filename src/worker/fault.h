@@ -14,7 +14,10 @@
 //   exit:N               _exit(N), no reply        silent       exit(0), no reply
 //   signal:NAME          dies by SIGNAME           thread:NAME  the same, in a second thread
 //   grandchild:NAME      a child of the child dies by SIGNAME; then goes on
-//   segv                 follows a null pointer    abort        abort()
+//   segv[:WHERE]         follows a null pointer    abort[:WHERE] abort()
+//   overflow[:WHERE]     calls itself until the stack is full
+//   nowhere[:WHERE]      calls a function by a null pointer
+//                        WHERE: "thread", a second one; "threads", eight at once; "grandchild"
 //   garbage              sends bytes that are no frame, then exits with 0
 //   half-frame           sends the first half of a reply, then exits with 0
 //   not-json             sends a frame whose text is no JSON, then exits with 0

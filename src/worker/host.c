@@ -1,6 +1,7 @@
 #include "worker/host.h"
 
 #include "base/hash.h"
+#include "worker/backtrace.h"
 #include "worker/isolation.h"
 #include "worker/memory.h"
 #include "worker/supervisor.h"
@@ -225,6 +226,7 @@ int gt_host_serve(int control, const struct gt_host_ops *ops)
 		return HOST_FAULT;
 	}
 	gt_isolation_probe(&h.isolation);
+	gt_backtrace_warm_up();
 	if (h.isolation.kind == GT_ISOLATION_NONE)
 		prctl(PR_SET_CHILD_SUBREAPER, 1); // orphans of a supervisor that was killed
 	int exit_code = 0;

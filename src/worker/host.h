@@ -55,6 +55,10 @@ GT_EXPORT int gt_host_hello(int control, const char *json);
 // runner closed the socket, 3 for a fault (a sentence is on stderr).
 GT_EXPORT int gt_host_serve(int control, const struct gt_host_ops *ops);
 
+// In a child: put what writes down the stack of a crash (worker/backtrace.h) in front of handlers
+// that were installed since; they come second.
+GT_EXPORT void gt_worker_catch_crashes(void);
+
 // gt_hash_bytes() for the Python side: `out` has room for 33 bytes.
 GT_EXPORT void gt_worker_hash(const void *bytes, size_t length, char *out);
 

@@ -1,6 +1,7 @@
 #include "worker/supervisor.h"
 
 #include "base/clock.h"
+#include "worker/backtrace.h"
 #include "worker/capture.h"
 #include "worker/frame.h"
 #include "worker/memory.h"
@@ -31,6 +32,7 @@ struct supervisor {
 	struct gt_job_fds fds;
 	bool isolated;
 	struct gt_memory memory;
+	struct gt_backtrace *backtrace; // shared with the child; may be NULL
 	pid_t child;
 	int signals;
 	int output;
@@ -97,6 +99,7 @@ static _Noreturn void be_child(const struct supervisor *s, int output, pid_t sup
 	setpgid(0, 0);
 	gt_memory_enter(&s->memory);
 	reset_signals();
+	gt_backtrace_arm(s->backtrace);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	dup2(null, 0);
 	dup2(output, 1);
@@ -274,6 +277,21 @@ static void drain_rest(struct supervisor *s)
 	}
 }
 
+static void send_report(struct supervisor *s)
+{
+	struct gt_buf text = {0};
+	int number = s->report.signal;
+	if (number)
+		s->report.crash = gt_backtrace_text(s->backtrace, s->child, number, &text);
+	struct iovec parts[2] = {
+		{.iov_base = &s->report, .iov_len = sizeof s->report},
+		{.iov_base = text.data, .iov_len = text.length},
+	};
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = text.length ? 2 : 1};
+	(void)!sendmsg(s->fds.report, &message, MSG_NOSIGNAL);
+	gt_buf_free(&text);
+}
+
 static int own_signals(void)
 {
 	sigset_t mine;
@@ -300,6 +318,7 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_te
 	s.report.magic = GT_REPORT_MAGIC;
 	s.report.isolated = isolated;
 	gt_memory_open(&s.memory, terms->memory);
+	s.backtrace = gt_backtrace_new();
 	s.capture = (struct gt_capture){
 		.log = fds->log, .head_max = GT_LOG_HEAD, .tail_max = GT_LOG_TAIL};
 	int output[2];
@@ -322,6 +341,6 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_te
 	if (gt_memory_close(&s.memory))
 		s.report.out_of_memory = 1;
 	end_capture(&s);
-	(void)!send(fds->report, &s.report, sizeof s.report, MSG_NOSIGNAL);
+	send_report(&s);
 	_exit(0);
 }

@@ -22,7 +22,8 @@
 // Supervisor to runner: the answer to GT_ORDER_DRAIN, four bytes.
 #define GT_DRAINED_MAGIC 0x31445447u // "GTD1"
 
-// Supervisor to runner, once: the last thing a job says.
+// Supervisor to runner, once: the last thing a job says. If the child crashed, the text of its
+// backtrace follows in the same message (worker/backtrace.h), without NUL.
 #define GT_REPORT_MAGIC 0x31525447u // "GTR1"
 struct gt_job_report {
 	uint32_t magic;
@@ -33,6 +34,7 @@ struct gt_job_report {
 	uint32_t isolated;   // 1: in a PID namespace of its own
 	uint32_t out_of_memory; // 1: something in the tree was killed for the limit of its memory
 	uint32_t reserved;
+	uint64_t crash; // key of the place where the child crashed; 0: none
 	int64_t user_us, system_us; // CPU time of the child and what it waited for
 	int64_t max_rss_kb;
 	uint64_t output_bytes;  // written by the child, kept or not
