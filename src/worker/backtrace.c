@@ -59,8 +59,8 @@ static _Noreturn void end_by(int number)
 	_exit(128 + number); // pid 1 of a namespace that a job has made does not die of it
 }
 
-// The signal itself, with the default as its meaning by then or with us to see that time is up: it
-// needs no second handler that could be blocked or replaced.
+// The timer sends the signal itself: it reaches us again and ends us, or, where another handler has
+// taken our place, it ends us without us.
 static bool set_deadline(int number)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = number};
@@ -112,9 +112,7 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *use
 	// The first frames are ours, up to the one that the signal interrupted.
 	if (b->count == 0 && !exact)
 		return _URC_NO_REASON;
-	if (address == 0)
-		return _URC_END_OF_STACK;
-	if (b->count == GT_BACKTRACE_FRAMES)
+	if ((address == 0 && b->count) || b->count == GT_BACKTRACE_FRAMES)
 		return _URC_END_OF_STACK;
 	add_frame(b, exact ? address : address - 1, exact);
 	return _URC_NO_REASON;
@@ -146,13 +144,14 @@ static void read_stack(struct gt_backtrace *b, int number, const siginfo_t *info
 	b->overflow = number == SIGSEGV && info->si_code > 0 && at < sp + sizeof at &&
 	              at + OVERFLOW_REACH > sp;
 	_Unwind_Backtrace(note_frame, b);
-	if (b->count == 0 && pc)
+	if (b->count == 0)
 		add_frame(b, pc, true);
 	struct dl_find_object found;
 	if (b->count == 1 && b->frames[0].module == GT_BACKTRACE_MODULES && caller &&
 	    _dl_find_object((void *)caller, &found) == 0)
 		add_frame(b, caller - 1, false);
-	b->whole = 1;
+	else // what lies in no module ends the reading: nobody knows how to go on from there
+		b->whole = b->frames[b->count - 1].module < GT_BACKTRACE_MODULES;
 }
 
 static void note_signal(struct gt_backtrace *b, int number, const siginfo_t *info)

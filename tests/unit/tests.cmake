@@ -45,3 +45,6 @@ gt_unit_test(record base core run)
 gt_unit_test(audit run)
 gt_unit_test(retry base run)
 gt_unit_test(memory base worker)
+gt_unit_test(backtrace base worker)
+# The callers that the test looks for are there.
+target_compile_options(test_backtrace PRIVATE -fno-optimize-sibling-calls -fno-inline)
