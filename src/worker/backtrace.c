@@ -17,8 +17,8 @@
 // Reading a stack takes milliseconds; after so many seconds something holds it up.
 #define DEADLINE_S 2
 
-// A fault so close to the stack's end is its overflow: functions touch their frames from the top
-// down, and the largest are some pages long.
+// A fault so close to the stack's end is its overflow: above it the stack is there, unless it ends
+// within the frame of the function that runs, and the largest frames are some pages long.
 #define OVERFLOW_REACH (256 << 10)
 
 static const int caught[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP};
@@ -141,7 +141,7 @@ static void read_stack(struct gt_backtrace *b, int number, const siginfo_t *info
 {
 	uintptr_t pc, sp, caller, at = (uintptr_t)info->si_addr;
 	position(context, &pc, &sp, &caller);
-	b->overflow = number == SIGSEGV && info->si_code > 0 && at < sp + sizeof at &&
+	b->overflow = number == SIGSEGV && info->si_code > 0 && at < sp + OVERFLOW_REACH &&
 	              at + OVERFLOW_REACH > sp;
 	_Unwind_Backtrace(note_frame, b);
 	if (b->count == 0)
