@@ -1,5 +1,6 @@
 // run: select tests, take them through their stages, report.
 #include "cli/cli.h"
+#include "cli/keyboard.h"
 #include "cli/reporting.h"
 #include "cli/selection.h"
 #include "cli/settings.h"
@@ -49,7 +50,8 @@ static const struct gt_arg_command command = {
 	.name = "gauntlet run",
 	.summary = "Takes tests through the stages setup, import_model, preprocessing, compilation, "
 	           "construct_inputs, native_inference, compiled_inference, postprocessing and "
-	           "comparison, and says for each PASS, Numerics or the stage it stopped in.\n"
+	           "comparison, and says for each PASS, Numerics or the stage it stopped in. While it "
+	           "runs, the key t or the signal SIGUSR1 shows what runs since when.\n"
 	           "Exit codes: 0 as expected, 1 a test was not, 2 wrong usage or a missing tool, "
 	           "3 internal error or a report could not be written, 4 no tests selected, "
 	           "6 incomplete, 130/143 ended by a signal.",
@@ -75,15 +77,26 @@ struct run_setup {
 
 static void observe(void *user, const struct gt_result *result, const json_t *event)
 {
-	if (event)
+	if (event) {
 		gt_console_event(user, result, event);
-	else
-		gt_console_tick(user, result);
+		return;
+	}
+	for (char key; (key = gt_keyboard_take());)
+		if (key == 't' || key == 'T')
+			gt_console_show_running(user);
+	gt_console_tick(user, result);
 }
 
 static void show_running(void *user)
 {
 	gt_console_show_running(user);
+}
+
+// The time until it goes on is nobody's.
+static void suspend(void *user, bool stop)
+{
+	gt_keyboard_release();
+	gt_console_suspend(user, stop);
 }
 
 static json_t *argv_json(int argc, char **argv)
@@ -271,6 +284,7 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 	struct gt_console_options shown = {
 		.fd = 1, .terminal = terminal.interactive, .color = terminal.color,
 		.width = terminal.width, .verbose = gt_arg_given(args, "verbose"),
+		.limits_s = d->config.plan.limits_s,
 	};
 	struct gt_result *result = &d->resume.result;
 	if (!d->config.resumes) // of a run that named its tests and began none
@@ -279,8 +293,11 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 	int signal_number = 0;
 	d->config.observe = observe;
 	d->config.show_running = show_running;
+	d->config.suspend = suspend;
 	d->config.user = console;
+	gt_keyboard_open();
 	gt_code rc = gt_run(&d->config, &d->rundir, result, &signal_number, err);
+	gt_keyboard_close();
 	gt_console_delete(console);
 
 	int exit_code = GT_EXIT_OK;

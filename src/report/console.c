@@ -17,12 +17,17 @@
 #define MIN_MESSAGE 32             // columns; a message with less room gets a line of its own
 #define MAX_NAME 240               // columns; shorter names are never cut: people copy them
 
+#define RUNNING_TIME 22            // columns of what runs: "59 min 59 s of 3600 s"
+#define RUNNING_STAGE 18           // "compiled_inference"
+
 #define ERASE_LINE "\r\x1b[K"
 
 // A stage that runs now; oldest first.
 struct running {
 	char *test;
 	const char *stage;
+	double limit_s; // 0: not known
+	int attempt;
 	int64_t since;
 };
 
@@ -32,6 +37,7 @@ struct gt_console {
 	size_t width;
 	size_t total;
 	int64_t start, last; // last progress line
+	int64_t suspended;   // since when; 0: it is not
 	bool shown;          // it stands on the terminal now
 	bool dead;           // nobody reads any more
 	struct running *running;
@@ -77,7 +83,7 @@ static void put(struct gt_console *c, const struct gt_buf *text)
 
 // --- what runs ---
 
-static void note_start(struct gt_console *c, const char *test, const char *stage)
+static void note_start(struct gt_console *c, const char *test, const char *stage, int attempt)
 {
 	if (c->running_count == c->running_capacity) {
 		c->running_capacity = c->running_capacity ? c->running_capacity * 2 : 16;
@@ -87,6 +93,8 @@ static void note_start(struct gt_console *c, const char *test, const char *stage
 	c->running[c->running_count++] = (struct running){
 		.test = gt_strdup(test),
 		.stage = id == GT_STAGE_COUNT ? "?" : gt_stage(id)->name,
+		.limit_s = id == GT_STAGE_COUNT || !c->options.limits_s ? 0 : c->options.limits_s[id],
+		.attempt = attempt,
 		.since = gt_clock_ns(),
 	};
 }
@@ -271,7 +279,8 @@ void gt_console_event(struct gt_console *c, const struct gt_result *r, const jso
 	const char *kind = gt_json_string_or(event, "event", "");
 	const char *test = gt_json_string_or(event, "test", "");
 	if (strcmp(kind, "stage-start") == 0)
-		note_start(c, test, gt_json_string_or(event, "stage", ""));
+		note_start(c, test, gt_json_string_or(event, "stage", ""),
+		           (int)json_integer_value(json_object_get(event, "attempt")));
 	else if (strcmp(kind, "stage-end") == 0)
 		note_end(c, test, gt_json_string_or(event, "stage", ""));
 	struct gt_buf lines = {0};
@@ -318,6 +327,36 @@ static void flush(struct gt_console *c)
 	}
 }
 
+// "    12.3 s of 600 s  compilation, attempt 2", the columns under each other; then the test, on a
+// line of its own if it would not fit.
+static void put_running(const struct gt_console *c, const struct running *r, int64_t now,
+                        struct gt_buf *out)
+{
+	struct gt_buf time = {0}, what = {0}, line = {0};
+	char *name = gt_text_line(r->test);
+	gt_text_seconds(&time, (double)(now - r->since) / 1e9);
+	if (r->limit_s > 0)
+		gt_buf_printf(&time, " of %g s", r->limit_s);
+	gt_buf_puts(&what, r->stage);
+	if (r->attempt > 1)
+		gt_buf_printf(&what, ", attempt %d", r->attempt);
+	gt_buf_puts(&line, "  ");
+	gt_text_pad(&line, gt_buf_text(&time), RUNNING_TIME);
+	gt_buf_puts(&line, "  ");
+	gt_text_pad(&line, gt_buf_text(&what), RUNNING_STAGE);
+	if (c->options.terminal && line.length + 2 + gt_text_columns(name) > c->width)
+		gt_buf_puts(&line, "\n    ");
+	else
+		gt_buf_puts(&line, "  ");
+	gt_text_cut(&line, name, MAX_NAME);
+	gt_buf_append(out, line.data, line.length);
+	gt_buf_puts(out, "\n");
+	gt_buf_free(&line);
+	gt_buf_free(&what);
+	gt_buf_free(&time);
+	free(name);
+}
+
 void gt_console_show_running(struct gt_console *c)
 {
 	struct gt_buf text = {0};
@@ -326,15 +365,22 @@ void gt_console_show_running(struct gt_console *c)
 		gt_buf_puts(&text, ERASE_LINE);
 	c->shown = false;
 	gt_buf_printf(&text, "%zu running\n", c->running_count);
-	for (size_t i = 0; i < c->running_count; i++) {
-		char *name = gt_text_line(c->running[i].test);
-		gt_buf_puts(&text, "  ");
-		gt_text_seconds(&text, (double)(now - c->running[i].since) / 1e9);
-		gt_buf_printf(&text, "  %s  %s\n", c->running[i].stage, name);
-		free(name);
-	}
+	for (size_t i = 0; i < c->running_count; i++)
+		put_running(c, &c->running[i], now, &text);
 	put(c, &text);
 	gt_buf_free(&text);
+}
+
+void gt_console_suspend(struct gt_console *c, bool stop)
+{
+	int64_t now = gt_clock_ns();
+	if (stop) {
+		c->suspended = now;
+		return;
+	}
+	for (size_t i = 0; i < c->running_count; i++)
+		c->running[i].since += now - c->suspended;
+	c->start += now - c->suspended;
 }
 
 void gt_console_delete(struct gt_console *c)

@@ -33,6 +33,7 @@ struct gt_console_options {
 	bool color;
 	int width;
 	bool verbose;  // also every passing test
+	const double *limits_s; // seconds that each stage may take, by enum gt_stage_id; NULL: not known
 };
 
 struct gt_console *gt_console_new(const struct gt_console_options *options, size_t test_count);
@@ -41,8 +42,10 @@ struct gt_console *gt_console_new(const struct gt_console_options *options, size
 void gt_console_event(struct gt_console *c, const struct gt_result *r, const json_t *event);
 // Call now and then (a timer) so that elapsed time and what runs stay true.
 void gt_console_tick(struct gt_console *c, const struct gt_result *r);
-// Print what runs since when, as permanent lines.
+// Print what runs since when, as permanent lines: time, limit, stage, test.
 void gt_console_show_running(struct gt_console *c);
+// The whole run is stopped, then goes on: that time does not count.
+void gt_console_suspend(struct gt_console *c, bool stop);
 // Remove the progress line and free.
 void gt_console_delete(struct gt_console *c);
 

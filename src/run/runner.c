@@ -69,6 +69,8 @@ static void close_all(struct gt_runner *r)
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
 		if (r->hosts[i].state == GT_HOST_READY || r->hosts[i].state == GT_HOST_STARTING)
 			gt_host_stop(&r->hosts[i]);
+	if (r->config->suspend)
+		r->config->suspend(r->config->user, true);
 	for (size_t i = 0; i < GT_COUNTOF(r->signals); i++)
 		uv_close((uv_handle_t *)&r->signals[i], NULL);
 	uv_close((uv_handle_t *)&r->tick, NULL);
@@ -264,7 +266,11 @@ static void suspend(struct gt_runner *r)
 	for (int i = 0; i < r->config->jobs; i++)
 		if (r->slots[i])
 			gt_test_pause(r->slots[i], true);
+	if (r->config->suspend)
+		r->config->suspend(r->config->user, true);
 	raise(SIGSTOP);
+	if (r->config->suspend)
+		r->config->suspend(r->config->user, false);
 	for (int i = 0; i < r->config->jobs; i++)
 		if (r->slots[i])
 			gt_test_pause(r->slots[i], false);

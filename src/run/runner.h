@@ -28,6 +28,9 @@ struct gt_run_config {
 	void (*observe)(void *user, const struct gt_result *result, const json_t *event);
 	// Called on SIGUSR1: show what runs since when. May be NULL.
 	void (*show_running)(void *user);
+	// Called with true before this process is stopped (Ctrl-Z) and when it no longer catches signals,
+	// with false when it goes on: what was changed of the terminal has to be put back. May be NULL.
+	void (*suspend)(void *user, bool stop);
 	void *user;
 };
 

@@ -204,8 +204,11 @@ static bool prepare(struct host *h)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	struct rlimit no_cores = {0, 0};
-	setrlimit(RLIMIT_CORE, &no_cores);
+	// 0 forbids files only; 1 byte, too little for a file, also keeps the kernel from starting a
+	// program that collects what crashes.
+	struct rlimit no_cores = {1, 1}, no_files = {0, 0};
+	if (setrlimit(RLIMIT_CORE, &no_cores) != 0)
+		setrlimit(RLIMIT_CORE, &no_files);
 	sigset_t mine;
 	sigemptyset(&mine);
 	sigaddset(&mine, SIGCHLD);
