@@ -340,10 +340,7 @@ static void put_running(const struct gt_console *c, const struct running *r, int
 	gt_buf_puts(&what, r->stage);
 	if (r->attempt > 1)
 		gt_buf_printf(&what, ", attempt %d", r->attempt);
-	gt_buf_puts(&line, "  ");
-	gt_text_pad(&line, gt_buf_text(&time), RUNNING_TIME);
-	gt_buf_puts(&line, "  ");
-	gt_text_pad(&line, gt_buf_text(&what), RUNNING_STAGE);
+	gt_buf_printf(&line, "  %-*s  %-*s", RUNNING_TIME, time.data, RUNNING_STAGE, what.data);
 	if (c->options.terminal && line.length + 2 + gt_text_columns(name) > c->width)
 		gt_buf_puts(&line, "\n    ");
 	else

@@ -1,0 +1,277 @@
+"""The key t, on real terminals and under real shells: what it shows, and that it leaves no trace."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import termios
+import time
+import unittest
+
+import support
+from support import write_text
+
+LONG = "a_name_as_long_as_those_of_some_tests_are_" + "n" * 60
+SINGLE = termios.ICANON | termios.ECHO  # off where keys are taken
+PATIENCE = 60
+
+
+class Terminal:
+    """A terminal of 80 columns with one program in it, which is in its foreground."""
+
+    def __init__(self, folder, *command, stdin=None, stdout=None):
+        # The slave stays open here, so that its settings can be seen when the program is gone.
+        self.master, self.slave = os.openpty()
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.before = self.settings()
+        self.seen = ""
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=support.environment(GAUNTLET_FAKE="1", PS1="ready> "),
+            stdin=self.slave if stdin is None else stdin,
+            stdout=self.slave if stdout is None else stdout, stderr=self.slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0))
+
+    def settings(self):
+        return termios.tcgetattr(self.slave)
+
+    def read(self):
+        while select.select([self.master], [], [], 0)[0]:
+            self.seen += os.read(self.master, 65536).decode("utf-8", "replace")
+        return self.seen
+
+    def expect(self, pattern):
+        """Wait until it has printed that; what came up to there is forgotten."""
+        until = time.monotonic() + PATIENCE
+        while not (found := re.search(pattern, self.read())):
+            if time.monotonic() > until:
+                raise AssertionError(f"{pattern!r} does not come: {self.seen[-2000:]!r}")
+            time.sleep(0.01)
+        self.seen = self.seen[found.end():]
+        return found
+
+    def become(self, single):
+        """Wait until single keys are taken, or no longer."""
+        until = time.monotonic() + PATIENCE
+        while bool(self.settings()[3] & SINGLE) == single:
+            self.read()
+            if time.monotonic() > until:
+                raise AssertionError(f"never: {single}; {self.seen[-2000:]!r}")
+            time.sleep(0.01)
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def wait(self):
+        until = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < until:
+            self.read()
+            time.sleep(0.01)
+        self.read()
+        return self.process.returncode
+
+    def close(self):
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
+            self.process.wait()
+        for fd in (self.master, self.slave):
+            with contextlib.suppress(OSError):  # closed before
+                os.close(fd)
+        self.master = self.slave = -1
+
+
+class Keyboard(support.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        write_text(cls.path("slow.fake"), json.dumps({"slow": {"compilation": "sleep"}}))
+        write_text(cls.path("two.fake"), json.dumps(
+            {"short": {"compilation": "1*sleep"}, LONG: {"compiled_inference": "sleep"}}))
+        write_text(cls.path("brief.fake"), json.dumps({"brief": {"compilation": "memory:1"}}))
+
+    def command(self, suite="slow", *more):
+        return [support.BINARY, "run", "--suite", f"{suite}.fake", "-r", self.folder(), *more]
+
+    def folder(self):
+        return self.id().rsplit(".", 1)[1]
+
+    def terminal(self, *command, **options):
+        terminal = Terminal(self.here, *command, **options)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def journal(self):
+        with contextlib.suppress(FileNotFoundError):
+            return support.read_text(self.path(self.folder(), "events.jsonl"))
+        return ""
+
+    def wait_for_journal(self, terminal, text):
+        until = time.monotonic() + PATIENCE
+        while text not in self.journal():
+            if time.monotonic() > until:
+                self.fail(f"{text} does not come: {terminal.read()[-2000:]!r}")
+            time.sleep(0.02)
+
+    def runs(self, terminal, stage="compilation"):
+        """Wait until the stage that never ends has begun and keys are taken."""
+        self.wait_for_journal(terminal, f'"stage":"{stage}"')
+        terminal.become(single=True)
+
+    def test_what_it_shows(self):
+        terminal = self.terminal(*self.command("slow", "--timeout", "90"))
+        self.runs(terminal)
+        now = terminal.settings()
+        self.assertEqual([now[i] for i in (0, 1, 2)], [terminal.before[i] for i in (0, 1, 2)])
+        self.assertEqual(now[3], terminal.before[3] & ~SINGLE)  # Ctrl-C and Ctrl-Z are as ever
+        for key in "tT":
+            terminal.read()
+            terminal.seen = ""
+            terminal.type(f"x \x04{key}")
+            found = terminal.expect(r"1 running\r\n +(\d\.\d\d|\d\d\.\d) s of 90 s +"
+                                    r"compilation +slow\r\n")
+            self.assertNotRegex(found.string[:found.end()], f"x|{key}[^a-z]")  # no echo
+        terminal.type("\x03\x03")
+        self.assertEqual(terminal.wait(), -signal.SIGINT)
+        self.assertEqual(terminal.settings(), terminal.before)
+
+    def test_long_names_and_retries(self):
+        terminal = self.terminal(*self.command("two", "-j", "2", "--timeout", "1h",
+                                               "--timeout", "compilation=1", "--retries", "timeout=1"))
+        self.runs(terminal, "compiled_inference")
+        self.wait_for_journal(terminal, '"attempt":2')
+        os.kill(terminal.process.pid, signal.SIGUSR1)
+        found = terminal.expect(r"2 running\r\n((?:  .*\r\n)+)")
+        lines = found[1].split("\r\n")
+        self.assertRegex(lines[0], r"\A  \d\.\d\d s of 3600 s +compiled_inference\Z")
+        self.assertEqual(lines[1], f"    {LONG}")  # whole, to be copied
+        self.assertRegex(lines[2], r"\A  \d\.\d\d s of 1 s +compilation, attempt 2  short\Z")
+        self.assertLess(max(len(lines[0]), len(lines[2])), 80)
+
+    def test_every_end(self):
+        """Whatever ends the run, the terminal is as it was."""
+        ends = [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP)]
+        ends += [(number, -number) for number in (signal.SIGQUIT, signal.SIGABRT, signal.SIGSEGV)]
+        for number, code in ends:
+            with self.subTest(number):
+                terminal = self.terminal(*self.command())
+                self.runs(terminal)
+                terminal.process.send_signal(number)
+                if number in (signal.SIGTERM, signal.SIGHUP):
+                    terminal.process.send_signal(signal.SIGTERM if number == signal.SIGHUP
+                                                 else number)
+                    self.assertIn(terminal.wait(), (code, -signal.SIGTERM))
+                else:
+                    self.assertEqual(terminal.wait(), code)
+                self.assertEqual(terminal.settings(), terminal.before)
+                shutil.rmtree(self.path(self.folder()))
+        terminal = self.terminal(*self.command("brief"))
+        terminal.become(single=True)
+        self.assertEqual(terminal.wait(), 0)
+        self.assertEqual(terminal.settings(), terminal.before)
+
+    def test_hard_kill(self):
+        """Nobody can clean up: what is left are lines and echo, which stty sane brings back."""
+        terminal = self.terminal(*self.command())
+        self.runs(terminal)
+        terminal.process.kill()
+        terminal.process.wait()
+        self.assertEqual(terminal.settings()[3], terminal.before[3] & ~SINGLE)
+        subprocess.run(["stty", "sane"], stdin=terminal.slave, check=True)
+        self.assertEqual(terminal.settings()[3] & SINGLE, SINGLE)
+
+    def test_not_a_terminal(self):
+        """Streams that lead elsewhere: the terminal is left alone."""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        self.addCleanup(os.close, writing)
+        for streams in ({"stdin": subprocess.DEVNULL}, {"stdin": reading}, {"stdout": writing}):
+            terminal = self.terminal(*self.command(), **streams)
+            self.wait_for_journal(terminal, '"stage":"compilation"')
+            until = time.monotonic() + 0.5
+            while time.monotonic() < until:
+                self.assertEqual(terminal.settings(), terminal.before)
+            terminal.type("t")
+            time.sleep(0.3)
+            self.assertNotIn(" running\r\n", terminal.read())
+            terminal.close()
+            shutil.rmtree(self.path(self.folder()))
+
+    def under_shell(self, *shell):
+        terminal = self.terminal(*shell)
+        terminal.expect("ready> ")
+        command = " ".join(self.command("slow", "--timeout", "90"))
+        terminal.type(f"{command}\n")
+        self.runs(terminal)
+        terminal.type("t")
+        terminal.expect(r"1 running\r\n")
+        # Stopped: the shell finds its terminal as it was, and says so itself.
+        terminal.type("\x1a")
+        terminal.expect("ready> ")
+        terminal.type("stty -a | tr ' ;' '\\n\\n' | grep -xE -e '-?(icanon|echo|isig)' | xargs echo =\n")
+        self.assertEqual(terminal.expect(r"[\r\n]= ([^\r\n]*)")[1], "isig icanon echo")
+        terminal.expect("ready> ")
+        time.sleep(1.5)  # which does not count
+        # In the foreground again.
+        terminal.type("fg\n")
+        terminal.become(single=True)
+        terminal.type("t")
+        shown = terminal.expect(r"1 running\r\n +(\d+\.\d+) s of")
+        return terminal, float(shown[1])
+
+    def test_shells(self):
+        for shell in (["bash", "--norc", "--noprofile", "-i"], ["dash", "-i"]):
+            with self.subTest(shell[0]):
+                if not shutil.which(shell[0]):
+                    self.skipTest(f"there is no {shell[0]}")
+                began = time.monotonic()
+                terminal, shown = self.under_shell(*shell)
+                self.assertLess(shown, time.monotonic() - began - 1.4)
+                # In the background it runs on, without the terminal.
+                terminal.type("\x1a")
+                terminal.expect("ready> ")
+                terminal.type("bg\n")
+                terminal.expect("ready> ")
+                terminal.type("jobs; echo settings $((1 + 1))\n")
+                terminal.expect(r"(?s)Running.*settings 2\r\n")
+                terminal.expect("ready> ")
+                time.sleep(0.5)
+                terminal.seen = ""
+                terminal.type("echo t$((2 + 3))\n")  # the shell's to read, all of it
+                terminal.expect(r"t5\r\n")
+                terminal.type("jobs; echo again $((1 + 1))\n")
+                terminal.expect(r"(?s)Running.*again 2\r\n")  # no SIGTTIN, no SIGTTOU
+                # And back, to its end.
+                terminal.type("fg\n")
+                terminal.become(single=True)
+                terminal.type("t")
+                terminal.expect(r"1 running\r\n")
+                terminal.type("\x03")
+                time.sleep(0.3)
+                terminal.type("\x03")
+                terminal.expect("ready> ")
+                terminal.type("echo left $(stty -a | grep -cE -e '-(icanon|echo)( |;|$)')\n")
+                terminal.expect(r"left 0\r\n")
+                terminal.type("exit\n")
+                terminal.wait()
+                shutil.rmtree(self.path(self.folder()))
+
+    def test_started_in_background(self):
+        """It never has the foreground, and ends all the same."""
+        terminal = self.terminal("bash", "--norc", "--noprofile", "-i")
+        terminal.expect("ready> ")
+        terminal.type("set +o emacs; " + " ".join(self.command("brief")) + " &\n")
+        terminal.expect(r"1 tests? in ")
+        terminal.type("\nwait; echo settings $((3 + 4)) $?\n")
+        terminal.expect(r"settings 7 0\r\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
