@@ -212,8 +212,9 @@ static void fault_nap(const char *argument)
 
 static void fault_sleep(const char *argument)
 {
-	(void)argument;
-	for (;;)
+	if (*argument)
+		usleep((useconds_t)atol(argument) * 1000);
+	while (!*argument)
 		pause();
 }
 
@@ -272,6 +273,21 @@ static void fault_leak(const char *argument)
 		continue;
 }
 
+// Whoever looks finds another process than a moment ago; they end by themselves after seconds.
+static void fault_spread(const char *argument)
+{
+	(void)argument;
+	if (fork() != 0)
+		return;
+	for (int i = 0; i < 5000; i++) {
+		setsid();
+		if (fork() != 0)
+			_exit(0);
+		usleep(1000);
+	}
+	_exit(0);
+}
+
 static void fault_half_file(const char *argument)
 {
 	int fd = open(*argument ? argument : "half", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -294,7 +310,8 @@ static void fault_pass(const char *argument)
 	(void)argument;
 }
 
-bool gt_fault(const char *order)
+// Do one order of `n` bytes.
+static bool commit(const char *order, size_t n)
 {
 	static const struct {
 		const char *word;
@@ -322,16 +339,36 @@ bool gt_fault(const char *order)
 		{"flood", fault_flood},
 		{"memory", fault_memory},
 		{"leak", fault_leak},
+		{"spread", fault_spread},
 		{"half-file", fault_half_file},
 		{"fill-disk", fault_fill_disk},
 	};
-	size_t n = strcspn(order, ":");
-	const char *argument = order[n] ? order + n + 1 : "";
+	char word[256];
+	if (n >= sizeof word)
+		return false;
+	memcpy(word, order, n);
+	word[n] = '\0';
+	char *colon = strchr(word, ':');
+	const char *argument = colon ? colon + 1 : "";
+	if (colon)
+		*colon = '\0';
 	for (size_t i = 0; i < GT_COUNTOF(faults); i++) {
-		if (strncmp(faults[i].word, order, n) != 0 || faults[i].word[n] != '\0')
+		if (strcmp(faults[i].word, word) != 0)
 			continue;
 		faults[i].commit(argument);
 		return true;
 	}
 	return false;
+}
+
+bool gt_fault(const char *order)
+{
+	for (;; order++) {
+		size_t n = strcspn(order, "+");
+		if (!commit(order, n))
+			return false;
+		order += n;
+		if (!*order)
+			return true;
+	}
 }

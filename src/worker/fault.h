@@ -7,8 +7,9 @@
 
 #include "worker/host.h"
 
-// Do what `order` says: "WORD" or "WORD:ARGUMENT". Returns true if the process survived it and the
-// stage may go on to succeed, false for an order that it does not know.
+// Do what `order` says: "WORD" or "WORD:ARGUMENT", or several of these one after the other with '+'
+// between them. Returns true if the process survived it and the stage may go on to succeed, false
+// for an order that it does not know.
 //
 //   pass                 nothing
 //   exit:N               _exit(N), no reply        silent       exit(0), no reply
@@ -24,11 +25,13 @@
 //   crash-after-reply    sends a good reply, then dies by SIGSEGV
 //   nap:MS               sleeps for so many milliseconds, then goes on
 //   busy  sleep          never ends, in a loop or asleep
+//   sleep:MS             sleeps so long, then goes on
 //   stubborn             the same, deaf to every signal that can be ignored
 //   stop                 stops itself by SIGSTOP
 //   flood:MIB            prints so much to stdout and stderr, then goes on
 //   memory:MIB           takes and touches so much, then holds it for a second and goes on
 //   leak[:N]             leaves N (1) daemonised processes that hold its output open; goes on
+//   spread               leaves a daemon that is replaced by its own child every millisecond; goes on
 //   half-file:NAME       writes half of a file under that name in the working folder and dies
 //   fill-disk:FILE       writes FILE until the disk is full, then goes on
 GT_EXPORT bool gt_fault(const char *order);
