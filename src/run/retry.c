@@ -64,15 +64,15 @@ json_t *gt_retries_to_json(const struct gt_retries *retries)
 	return json;
 }
 
-bool gt_retry_again(const struct gt_retries *retries, const char *why, int attempt)
+bool gt_retry_again(const struct gt_retries *retries, struct gt_failures *failures, const char *why)
 {
 	enum gt_retry_class c = class_of(why, strcspn(why, ":"));
-	return c < GT_RETRY_CLASS_COUNT && attempt <= retries->most[c];
+	return c < GT_RETRY_CLASS_COUNT && ++failures->times[c] <= retries->most[c];
 }
 
-bool gt_retry_alone(const char *why)
+bool gt_retry_alone(const struct gt_failures *failures)
 {
-	return strcmp(why, names[GT_RETRY_TIMEOUT]) == 0;
+	return failures->times[GT_RETRY_TIMEOUT] > 0;
 }
 
 bool gt_retry_is_surroundings(const char *why)

@@ -35,11 +35,18 @@ GT_MUST_USE gt_code gt_retries_set(struct gt_retries *retries, const char *text,
 // By class, for the record; a new object.
 json_t *gt_retries_to_json(const struct gt_retries *retries);
 
-// After attempt number `attempt` (from 1) failed with `why`: once more?
-bool gt_retry_again(const struct gt_retries *retries, const char *why, int attempt);
+// How often a stage of a test has failed, per class: one that was killed from outside keeps the try
+// that its own timeout deserves. Begins as zeros with each stage.
+struct gt_failures {
+	int times[GT_RETRY_CLASS_COUNT];
+};
+
+// An attempt failed with `why`, which is counted here: once more?
+bool gt_retry_again(const struct gt_retries *retries, struct gt_failures *failures,
+                    const char *why);
 
 // Must that be alone on the machine? A timeout beside other jobs may be their fault.
-bool gt_retry_alone(const char *why);
+bool gt_retry_alone(const struct gt_failures *failures);
 
 // Does a failure of this kind say something about the test? One of the surroundings does not.
 bool gt_retry_is_surroundings(const char *why);

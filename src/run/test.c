@@ -19,6 +19,7 @@ struct gt_test {
 	json_t *test_json;
 	enum gt_stage_id stage;
 	int attempt;
+	struct gt_failures failures; // of this stage
 	bool waiting;      // for the host of this stage
 	bool builtin;      // the test class leaves this stage to the built-in code
 	bool alone;        // the next attempt has to have the machine for itself
@@ -115,9 +116,9 @@ static void after_stage(struct gt_test *t, const struct gt_ending *e)
 {
 	const struct gt_stage_row *row = gt_stage(t->stage);
 	json_t *detail = json_object_get(e->reply, "detail");
-	if (!e->ok && gt_retry_again(&t->runner->config->plan.retries, e->why, t->attempt)) {
+	if (!e->ok && gt_retry_again(&t->runner->config->plan.retries, &t->failures, e->why)) {
 		t->attempt++;
-		t->alone = gt_retry_alone(e->why);
+		t->alone = gt_retry_alone(&t->failures);
 		next_stage(t);
 	} else if (!e->ok) {
 		end_test(t, row->failed, e->why, row->name, e->message);
@@ -127,6 +128,7 @@ static void after_stage(struct gt_test *t, const struct gt_ending *e)
 	} else {
 		t->stage++;
 		t->attempt = 1;
+		t->failures = (struct gt_failures){0};
 		t->builtin = false;
 		next_stage(t);
 	}

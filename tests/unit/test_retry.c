@@ -18,7 +18,8 @@ static const char *const classes[GT_RETRY_CLASS_COUNT] = {
 static int attempts(const struct gt_retries *retries, const char *why)
 {
 	int attempt = 1;
-	while (gt_retry_again(retries, why, attempt))
+	struct gt_failures failures = {0};
+	while (gt_retry_again(retries, &failures, why))
 		attempt++;
 	return attempt;
 }
@@ -75,13 +76,12 @@ static void test_words(void **state)
 	struct gt_retries r;
 	gt_retries_init(&r);
 	assert_int_equal(gt_retries_set(&r, "5", NULL), GT_OK);
-	assert_true(gt_retry_again(&r, "crash:SIGSEGV", 5));
-	assert_false(gt_retry_again(&r, "crash:SIGSEGV", 6));
-	assert_true(gt_retry_again(&r, "crash", 1));
+	assert_int_equal(attempts(&r, "crash:SIGSEGV"), 6);
+	assert_int_equal(attempts(&r, "crash"), 6);
 	static const char *const none[] = {"",      "unsupported", "crashed", "cras", "CRASH", ":crash",
 	                                   "value", "partial",     "interrupted", "errors", "time"};
 	for (size_t i = 0; i < GT_COUNTOF(none); i++)
-		assert_false(gt_retry_again(&r, none[i], 1));
+		assert_int_equal(attempts(&r, none[i]), 1);
 }
 
 static void test_refused(void **state)
@@ -129,11 +129,27 @@ static void test_surroundings(void **state)
 	for (int c = 0; c < GT_RETRY_CLASS_COUNT; c++) {
 		bool around = c == GT_RETRY_KILLED || c == GT_RETRY_HOST;
 		assert_int_equal(gt_retry_is_surroundings(classes[c]), around);
-		assert_int_equal(gt_retry_alone(classes[c]), c == GT_RETRY_TIMEOUT);
 	}
 	assert_false(gt_retry_is_surroundings("crash:SIGKILL"));
 	assert_false(gt_retry_is_surroundings(""));
-	assert_false(gt_retry_alone(""));
+}
+
+// What the surroundings did takes nothing from the tries that the test's own failures get.
+static void test_mixed(void **state)
+{
+	(void)state;
+	struct gt_retries r;
+	struct gt_failures failures = {0};
+	gt_retries_init(&r);
+	assert_true(gt_retry_again(&r, &failures, "killed"));
+	assert_false(gt_retry_alone(&failures));
+	assert_true(gt_retry_again(&r, &failures, "timeout"));
+	assert_true(gt_retry_alone(&failures));
+	assert_true(gt_retry_again(&r, &failures, "host"));
+	assert_true(gt_retry_alone(&failures)); // the try alone has not been had
+	assert_false(gt_retry_again(&r, &failures, "timeout"));
+	assert_false(gt_retry_again(&r, &failures, "crash:SIGSEGV"));
+	assert_false(gt_retry_again(&r, &failures, ""));
 }
 
 int main(void)
@@ -145,6 +161,7 @@ int main(void)
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_surroundings),
+		cmocka_unit_test(test_mixed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
