@@ -1,6 +1,7 @@
 """How the frontend says what went wrong: a code for the program, a sentence for the user."""
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -10,6 +11,10 @@ _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 MESSAGE_MAX = 1500  # bytes; the C side keeps 1600
 
 
+# What only a disk says. EROFS is not here: a hook that writes where nobody may blames itself.
+_FULL_OR_BROKEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
 class Failure(Exception):
     """Expected way out of a stage. `code` is a name of gt_code, `message` a lower-case sentence."""
 
@@ -17,6 +22,12 @@ class Failure(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def code_of(error, default):
+    """The code of gt_code for an exception: "disk" if only a disk says that, else `default`."""
+    full_or_broken = isinstance(error, OSError) and error.errno in _FULL_OR_BROKEN
+    return "disk" if full_or_broken else default
 
 
 def clean(text, limit=MESSAGE_MAX):
@@ -69,4 +80,4 @@ def outside(what, code="engine"):
         raise Failure("no_memory", f"{what}: not enough memory") from error
     except BaseException as error:  # SystemExit and KeyboardInterrupt of a hook too
         print_traceback(error)
-        raise Failure(code, f"{what}: {describe(error)}") from error
+        raise Failure(code_of(error, code), f"{what}: {describe(error)}") from error

@@ -6,7 +6,7 @@ import os
 import sys
 
 from gauntlet import fake, files, importer, instance, worker
-from gauntlet.failure import Failure, clean, describe, print_traceback
+from gauntlet.failure import Failure, clean, code_of, describe, print_traceback
 
 
 def answer(text, quiet=False):
@@ -22,7 +22,7 @@ def answer(text, quiet=False):
         reply = _refusal("no_memory", "not enough memory")
     except OSError as error:
         print_traceback(error)
-        reply = _refusal("io", describe(error))
+        reply = _refusal(code_of(error, "io"), describe(error))
     except BaseException as error:
         print_traceback(error)
         reply = _refusal("internal", f"the frontend failed: {describe(error)}")

@@ -14,6 +14,7 @@ static const char *const code_names[] = {
 	[GT_UNSUPPORTED] = "unsupported",
 	[GT_NO_MEMORY] = "no_memory",
 	[GT_IO] = "io",
+	[GT_DISK] = "disk",
 	[GT_ENGINE] = "engine",
 	[GT_MISMATCH] = "mismatch",
 	[GT_INTERNAL] = "internal",
@@ -53,10 +54,26 @@ gt_code gt_fail(struct gt_err *err, gt_code code, const char *format, ...)
 	return code;
 }
 
+static gt_code code_of(int number)
+{
+	switch (number) {
+	case ENOENT:
+		return GT_NOT_FOUND;
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG: // RLIMIT_FSIZE
+	case EROFS:
+	case EIO:
+		return GT_DISK;
+	default:
+		return GT_IO;
+	}
+}
+
 gt_code gt_fail_errno(struct gt_err *err, const char *format, ...)
 {
 	int number = errno;
-	gt_code code = number == ENOENT ? GT_NOT_FOUND : GT_IO;
+	gt_code code = code_of(number);
 	if (!err)
 		return code;
 	char text[sizeof err->text];

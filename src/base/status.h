@@ -22,6 +22,7 @@ typedef enum gt_code {
 	GT_UNSUPPORTED, // well formed, but this program or engine cannot do it
 	GT_NO_MEMORY,   // a large allocation failed (small ones end the process)
 	GT_IO,          // the system refused to read or write
+	GT_DISK,        // it did because the disk is full, read-only or broken: no fault of the request
 	GT_ENGINE,      // a compiler, runtime or importer said no
 	GT_MISMATCH,    // two things that must fit each other do not
 	GT_INTERNAL,    // a mistake of ours
@@ -43,7 +44,7 @@ gt_code gt_code_parse(const char *name);
 gt_code gt_fail(struct gt_err *err, gt_code code, const char *format, ...) GT_PRINTF(3, 4);
 
 // The same for a failed system call: appends ": " and the meaning of errno. Code is
-// GT_NOT_FOUND for ENOENT, else GT_IO.
+// GT_NOT_FOUND for ENOENT, GT_DISK for what only a disk says, else GT_IO.
 gt_code gt_fail_errno(struct gt_err *err, const char *format, ...) GT_PRINTF(2, 3);
 
 // Put "<context>: " in front of the text and return the code that `err` holds (GT_INTERNAL if

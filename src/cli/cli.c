@@ -26,6 +26,7 @@ int gt_cli_fail(const struct gt_err *err)
 	gt_buf_free(&line);
 	switch (err->code) {
 	case GT_IO:
+	case GT_DISK:
 	case GT_NO_MEMORY:
 	case GT_INTERNAL:
 		return GT_EXIT_INTERNAL;

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "run/job.h"
+#include "run/retry.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ struct question {
 	char *scratch; // working folder of the job
 	json_t **detail;
 	struct gt_buf *output;
+	bool disturbed; // somebody outside ended the job
 	gt_code rc;
 	struct gt_err *err;
 };
@@ -23,6 +25,7 @@ struct question {
 static void on_done(struct gt_job *job, struct gt_ending *ending)
 {
 	struct question *q = job->user;
+	q->disturbed = gt_retry_is_surroundings(ending->why);
 	if (ending->ok)
 		*q->detail = json_incref(json_object_get(ending->reply, "detail"));
 	else if (strncmp(ending->why, "crash:", 6) == 0)
@@ -30,6 +33,7 @@ static void on_done(struct gt_job *job, struct gt_ending *ending)
 	else
 		q->rc = gt_fail(q->err, GT_ENGINE, "%s", ending->message);
 	if (q->output) {
+		q->output->length = 0;
 		char *text = gt_job_output(job);
 		gt_buf_puts(q->output, text);
 		free(text);
@@ -59,13 +63,22 @@ static void on_changed(struct gt_host *host)
 		gt_host_stop(host);
 }
 
+// Start the host, ask, and wait for its end.
+static void ask_once(struct question *q, const struct gt_toolchain *tools)
+{
+	q->disturbed = false;
+	q->rc = gt_host_start(&q->host, &q->loop, tools, q->err);
+	uv_run(&q->loop, UV_RUN_DEFAULT);
+}
+
 gt_code gt_ask(enum gt_host_kind kind, const struct gt_toolchain *tools, const json_t *request,
                double limit_s, json_t **detail, json_t **identity, struct gt_buf *output,
                struct gt_err *err)
 {
 	struct question q = {.limit_s = limit_s, .detail = detail, .output = output, .err = err};
-	q.host = (struct gt_host){.kind = kind, .changed = on_changed, .user = &q, .control = -1,
-	                          .log = -1};
+	const struct gt_host host = {.kind = kind, .changed = on_changed, .user = &q, .control = -1,
+	                             .log = -1};
+	q.host = host;
 	*detail = NULL;
 	if (identity)
 		*identity = NULL;
@@ -78,8 +91,12 @@ gt_code gt_ask(enum gt_host_kind kind, const struct gt_toolchain *tools, const j
 		return gt_fail(err, GT_IO, "cannot make an event loop");
 	}
 	q.request = json_dumps(request, JSON_COMPACT);
-	q.rc = gt_host_start(&q.host, &q.loop, tools, err);
-	uv_run(&q.loop, UV_RUN_DEFAULT);
+	ask_once(&q, tools);
+	if (q.disturbed) { // which says nothing about the question
+		gt_host_free(&q.host);
+		q.host = host;
+		ask_once(&q, tools);
+	}
 	uv_loop_close(&q.loop);
 	(void)!gt_remove_tree(q.scratch, NULL);
 	free(q.scratch);

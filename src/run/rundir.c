@@ -16,8 +16,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-// With less than this left on the disk a failure is not believed.
-#define MIN_ROOM 65536
+// With less than this left on the disk a failure is not believed: a tool that found no room may have
+// made some by removing what it had begun.
+#define MIN_ROOM (16 << 20)
 
 // How long the jobs of a run that was killed may take to die.
 #define LAST_JOBS_MS 10000
@@ -304,20 +305,25 @@ gt_code gt_rundir_scratch(const struct gt_rundir *r, const char *name, int *fd, 
 	return rc;
 }
 
-gt_code gt_rundir_check_room(const struct gt_rundir *r, struct gt_err *err)
+static gt_code check_room(const char *path, const char *advice, struct gt_err *err)
 {
 	struct statvfs fs;
-	if (statvfs(r->path, &fs) != 0)
-		return gt_fail_errno(err, "cannot look at the disk of '%s'", r->path);
+	if (statvfs(path, &fs) != 0)
+		return gt_fail_errno(err, "cannot look at the disk of '%s'", path);
 	bool root = geteuid() == 0; // may use what is reserved
 	uint64_t bytes = (uint64_t)(root ? fs.f_bfree : fs.f_bavail) * fs.f_frsize;
 	uint64_t files = root ? fs.f_ffree : fs.f_favail;
 	// Some file systems count no files, and some count nothing.
 	if (fs.f_blocks && (bytes < MIN_ROOM || (fs.f_files && files == 0)))
-		return gt_fail(err, GT_IO,
-		               "the disk of '%s' is full: make room, or name another run directory with -r",
-		               r->path);
+		return gt_fail(err, GT_DISK, "the disk of '%s' is full: make room, or name another %s", path,
+		               advice);
 	return GT_OK;
+}
+
+gt_code gt_rundir_check_room(const struct gt_rundir *r, struct gt_err *err)
+{
+	gt_code rc = check_room(r->path, "run directory with -r", err);
+	return rc ? rc : check_room(r->tmp, "folder with TMPDIR", err);
 }
 
 char *gt_rundir_test_path(const struct gt_rundir *r, const struct gt_case *test)

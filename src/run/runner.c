@@ -370,6 +370,7 @@ static gt_code run_loop(struct gt_runner *r)
 {
 	uv_prepare_t prepare;
 	make_room_for_descriptors(r->config->jobs);
+	signal(SIGXFSZ, SIG_IGN); // a limit on files is told like a full disk
 	if (r->config->plan.memory)
 		gt_memory_sweep(); // what a run left that was killed
 	gt_code rc = open_loop(r, &prepare);

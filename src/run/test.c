@@ -134,6 +134,16 @@ static void after_stage(struct gt_test *t, const struct gt_ending *e)
 	}
 }
 
+// No test is to blame for a disk that is full or broken: such a failure ends the run.
+static gt_code check_disk(const struct gt_test *t, const struct gt_ending *e)
+{
+	struct gt_runner *r = t->runner;
+	const char *code = gt_json_string_or(e->reply, "code", "");
+	if (strcmp(code, gt_code_name(GT_DISK)) == 0)
+		return gt_fail(r->err, GT_DISK, "%s", e->message);
+	return gt_rundir_check_room(r->rundir, r->err);
+}
+
 static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *output,
                          const json_t *identity)
 {
@@ -146,7 +156,7 @@ static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *out
 	gt_code rc = GT_OK;
 	if (!e->ok) {
 		gt_stagelog_quote(e, output);
-		rc = gt_rundir_check_room(r->rundir, r->err);
+		rc = check_disk(t, e);
 	}
 	if (!rc)
 		rc = gt_stagelog_write(t->folder, t->test->id, t->stage, e, output, r->err);

@@ -214,6 +214,7 @@ static bool prepare(struct host *h)
 	sigaddset(&mine, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mine, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	// A terminal's Ctrl-C goes to the runner, which decides what becomes of the jobs.
 	signal(SIGINT, SIG_IGN);
 	h->signals = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);

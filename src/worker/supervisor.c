@@ -52,7 +52,8 @@ static void reset_signals(void)
 {
 	struct sigaction standard = {.sa_handler = SIG_DFL};
 	for (int s = 1; s < NSIG; s++)
-		sigaction(s, &standard, NULL);
+		if (s != SIGXFSZ) // a limit of the user's shell must look like a full disk, not like a crash
+			sigaction(s, &standard, NULL);
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -160,11 +160,11 @@ static void test_full_disk(void **state)
 		snprintf(name, sizeof name, "small/%d", filled);
 		rc = gt_file_write(name, big, sizeof big, &err);
 	}
-	assert_said(rc, GT_IO, "No space left on device");
-	assert_said(gt_file_write("small/kept", big, sizeof big, &err), GT_IO, "cannot write");
+	assert_said(rc, GT_DISK, "No space left on device");
+	assert_said(gt_file_write("small/kept", big, sizeof big, &err), GT_DISK, "cannot write");
 	put("big", "");
 	assert_int_equal(gt_file_write("big", big, sizeof big, &err), GT_OK);
-	assert_said(gt_file_copy("big", "small/kept", &err), GT_IO, "'small/kept': No space left");
+	assert_said(gt_file_copy("big", "small/kept", &err), GT_DISK, "'small/kept': No space left");
 	assert_holds("small/kept", "old");
 	struct gt_names names = {0};
 	assert_int_equal(gt_list_folder("small", &names, &err), GT_OK);

@@ -108,7 +108,7 @@ static void test_failures(void **state)
 	assert_int_equal(append(&j, "one"), GT_OK);
 	close(j.fd);
 	j.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
-	assert_int_equal(append(&j, "two"), GT_IO);
+	assert_int_equal(append(&j, "two"), GT_DISK);
 	assert_string_equal(err.text, "cannot write the journal events.jsonl: No space left on device");
 	assert_int_equal(j.seq, 1); // it has not happened
 	assert_int_equal(gt_journal_close(&j, &err), GT_OK); // nothing to bring to this disk

@@ -679,7 +679,7 @@ static void run_on_small_disk(const char *part)
 	free(path);
 	umount(small);
 	free(small);
-	assert_int_equal(rc, GT_IO);
+	assert_int_equal(rc, GT_DISK);
 	assert_true(said);
 	assert_int_equal(load, GT_OK);
 	assert_false(complete);

@@ -210,7 +210,7 @@ static void test_signals(void **state)
 	(void)state;
 	static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS,
 	                              SIGFPE, SIGKILL, SIGUSR1, SIGSEGV, SIGPIPE, SIGALRM, SIGTERM,
-	                              SIGXCPU, SIGXFSZ, SIGSYS, 40};
+	                              SIGXCPU, SIGSYS, 40};
 	struct host h = start_host();
 	for (size_t i = 0; i < GT_COUNTOF(numbers); i++) {
 		struct job j;
@@ -230,6 +230,21 @@ static void test_signals(void **state)
 	do_job(&h, &j, "segfault");
 	assert_int_equal(j.report.signal, SIGSEGV);
 	free_job(&j);
+	stop_host(&h);
+}
+
+// A limit of the user's shell on files is told by the call that meets it.
+static void test_limit_on_files(void **state)
+{
+	(void)state;
+	struct host h = start_host();
+	struct job j;
+	char *request = gt_format("raise %d", SIGXFSZ);
+	do_job(&h, &j, request);
+	assert_int_equal(j.report.signal, 0);
+	assert_int_equal(j.frame_rc, GT_OK);
+	free_job(&j);
+	free(request);
 	stop_host(&h);
 }
 
@@ -596,6 +611,7 @@ static int run_round(const char *name, enum gt_isolation_kind wanted)
 		ROUND_TEST(test_reply),
 		ROUND_TEST(test_exit_without_reply),
 		ROUND_TEST(test_signals),
+		ROUND_TEST(test_limit_on_files),
 		ROUND_TEST(test_garbage),
 		ROUND_TEST(test_reply_too_long),
 		ROUND_TEST(test_reply_then_crash),
