@@ -218,8 +218,11 @@ gt_code gt_make_folders(const char *path, struct gt_err *err)
 			continue;
 		char saved = *p;
 		*p = '\0';
-		if (mkdir(copy, 0755) != 0 && !gt_is_folder(copy))
+		int why = mkdir(copy, 0755) == 0 ? 0 : errno;
+		if (why && !gt_is_folder(copy)) {
+			errno = why;
 			rc = gt_fail_errno(err, "cannot make folder '%s'", copy);
+		}
 		*p = saved;
 		if (!saved)
 			break;

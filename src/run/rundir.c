@@ -320,9 +320,23 @@ static gt_code check_room(const char *path, const char *advice, struct gt_err *e
 	return GT_OK;
 }
 
-gt_code gt_rundir_check_room(const struct gt_rundir *r, struct gt_err *err)
+gt_code gt_rundir_check_place(const struct gt_rundir *r, struct gt_err *err)
 {
-	gt_code rc = check_room(r->path, "run directory with -r", err);
+	char *path = gt_path_join(r->path, "run.lock");
+	struct stat held, there;
+	bool same = fstat(r->lock, &held) == 0 && stat(path, &there) == 0 &&
+	            held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+	free(path);
+	return same ? GT_OK
+	            : gt_fail(err, GT_DISK,
+	                      "the run directory '%s' was removed or replaced during the run", r->path);
+}
+
+gt_code gt_rundir_check_disk(const struct gt_rundir *r, struct gt_err *err)
+{
+	gt_code rc = gt_rundir_check_place(r, err);
+	if (!rc)
+		rc = check_room(r->path, "run directory with -r", err);
 	return rc ? rc : check_room(r->tmp, "folder with TMPDIR", err);
 }
 

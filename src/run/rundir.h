@@ -44,9 +44,12 @@ GT_MUST_USE gt_code gt_rundir_test(const struct gt_rundir *rundir, const struct 
                                    const json_t *options, bool fresh, bool keep_inputs,
                                    json_t **records, struct gt_err *err);
 
-// GT_IO, and a sentence, if there is no room left on the disk of the run directory: what fails then
-// may fail for that alone.
-GT_MUST_USE gt_code gt_rundir_check_room(const struct gt_rundir *rundir, struct gt_err *err);
+// GT_DISK, and a sentence, if the folder is no longer the one that was opened.
+GT_MUST_USE gt_code gt_rundir_check_place(const struct gt_rundir *rundir, struct gt_err *err);
+
+// The same, also if there is hardly any room on its disk or on that of the working folders: what
+// fails then may fail for that alone.
+GT_MUST_USE gt_code gt_rundir_check_disk(const struct gt_rundir *rundir, struct gt_err *err);
 
 // Allocated path of a test's folder.
 char *gt_rundir_test_path(const struct gt_rundir *rundir, const struct gt_case *test);

@@ -356,9 +356,13 @@ static void end_run(struct gt_runner *r)
 {
 	if (!r->running)
 		return;
+	struct gt_err err = {0};
+	if (gt_rundir_check_place(r->rundir, &err)) { // the cause of whatever went wrong
+		*r->err = err;
+		r->fatal = err.code;
+	}
 	gt_runner_emit(r, json_pack("{s:s,s:b,s:s}", "event", "run-end", "complete", !r->stopping,
 	                            "reason", r->reason ? r->reason : ""));
-	struct gt_err err = {0};
 	gt_code rc = gt_journal_close(&r->journal, &err);
 	if (rc && !r->fatal) {
 		*r->err = err;

@@ -141,7 +141,7 @@ static gt_code check_disk(const struct gt_test *t, const struct gt_ending *e)
 	const char *code = gt_json_string_or(e->reply, "code", "");
 	if (strcmp(code, gt_code_name(GT_DISK)) == 0)
 		return gt_fail(r->err, GT_DISK, "%s", e->message);
-	return gt_rundir_check_room(r->rundir, r->err);
+	return gt_rundir_check_disk(r->rundir, r->err);
 }
 
 static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *output,
