@@ -304,8 +304,6 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 	if (rc)
 		exit_code = gt_cli_fail(err);
 	bool refused = rc == GT_BAD_USAGE; // another run's result: its reports stay as they are
-	if (rc && result->run && !refused) // what was asked for was good enough to begin
-		exit_code = GT_EXIT_INTERNAL;
 	if (result->run && !refused) { // also after a failure: what was recorded is worth its report
 		int code = gt_reporting_write(args, result, d->rundir.path, &terminal);
 		exit_code = exit_code ? exit_code : code;

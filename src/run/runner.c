@@ -361,6 +361,8 @@ static void end_run(struct gt_runner *r)
 		*r->err = err;
 		r->fatal = err.code;
 	}
+	if (r->fatal == GT_NOT_FOUND) // of a run that has begun: no wrong usage
+		r->err->code = r->fatal = GT_IO;
 	gt_runner_emit(r, json_pack("{s:s,s:b,s:s}", "event", "run-end", "complete", !r->stopping,
 	                            "reason", r->reason ? r->reason : ""));
 	gt_code rc = gt_journal_close(&r->journal, &err);

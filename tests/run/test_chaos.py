@@ -231,7 +231,7 @@ class Round:
                        for _ in range(count)]
         if count and r.random() < 0.15:
             self.wanted.append(("runner", False, r.random()))
-        self.again = r.random() < 0.25
+        self.again = r.random() < 0.5
         self.suspend = r.random() < 0.1
 
     def mode(self):
@@ -243,20 +243,25 @@ class Round:
 
     # --- the run
 
-    def start(self):
+    def write(self, name, text):
+        """A file of the suite; one that is there stays as it is, also its time."""
+        path = os.path.join(self.folder, name)
+        if not os.path.exists(path):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text)
+        return path
+
+    def start(self, *more):
         os.makedirs(os.path.join(self.folder, "tmp"), exist_ok=True)
-        suite = os.path.join(self.folder, "chaos.fake")
-        with open(suite, "w", encoding="utf-8") as f:
-            json.dump({name: FAKES[name][0] for name in self.tests if name in FAKES}, f)
+        orders = {name: FAKES[name][0] for name in self.tests if name in FAKES}
+        suite = self.write("chaos.fake", json.dumps(orders))
         command = [BINARY, "run", "-r", self.run, "--suite", suite, "-j", str(self.jobs),
                    "--torchtolinalg", "--timeout", "60", "--timeout", f"{LIMITED}=1"]
         if self.classes:
-            file = os.path.join(self.folder, "classes.py")
-            with open(file, "w", encoding="utf-8") as f:
-                f.write(CLASSES)
-            command += ["--suite", file, "--timeout", f"{LIMITED}=60", "--stages", *self.stages]
+            command += ["--suite", self.write("classes.py", CLASSES), "--timeout", f"{LIMITED}=60", "--stages", *self.stages]
         if self.memory is not None:
             command += ["--memory", "64M"]
+        command += more
         env = {k: v for k, v in os.environ.items() if not k.startswith("GAUNTLET_CHAOS")}
         env.update(GAUNTLET_FAKE="1", GAUNTLET_ISOLATION=self.isolation,
                    GAUNTLET_MEMORY=self.memory or "", TMPDIR=os.path.join(self.folder, "tmp"),
@@ -447,7 +452,7 @@ class Round:
             self.problem("a child was killed, and its host is blamed")
 
     def check_killed(self, events):
-        """The runner died: what it wrote can be read, and its folder be used again."""
+        """The runner died: what it wrote can be read."""
         if events:
             ran = subprocess.run([BINARY, "report", self.run], capture_output=True, text=True,
                                  check=False, timeout=PATIENCE)
@@ -464,7 +469,7 @@ class Round:
             if self.again and not self.problems:
                 kills, self.kills = self.kills, []
                 shutil.rmtree(os.path.join(self.folder, "tmp"))  # what it asked before the run
-                self.runner = self.start()
+                self.runner = self.start(*(["--resume"] if events else []))
                 self.finish()
                 self.check_ended(self.events(), self.statuses[self.runner])
                 self.check_verdicts(self.events())

@@ -257,6 +257,16 @@ class Disk(unittest.TestCase):
                 self.assertTrue(stopped or stage == "postprocessing")
                 subprocess.run(["umount", small], check=True)
 
+    def test_goes_on(self):
+        """With room on the disk, --resume ends as if nothing had been."""
+        for size in range(40, 400, 60):
+            with self.subTest(size=size):
+                small = self.mount(f"{size}k")
+                self.assertTrue(self.one(FULL))
+                subprocess.run(["mount", "-o", "remount,size=40m", small], check=True)
+                self.assertFalse(self.one(FULL, *(["--resume"] if self.events() else [])))
+                subprocess.run(["umount", small], check=True)
+
     def test_filled_by_others(self):
         """Real models and engines on disks that fill up on the way."""
         for size in (40, 88, 112, 160, 240):
