@@ -6,6 +6,7 @@
 #     make asan         the same tests in build-asan, with address and undefined sanitizers
 #     make bench        ... and measure what Gauntlet itself costs, on the optimised build; ARGS has
 #                       arguments of tests/bench/bench.py
+#     make chaos        1,000 rounds of random kills: nothing may live on, no verdict may change
 #     make clean        remove both builds; .deps stays
 #
 # WERROR=1 makes warnings errors. JOBS limits how many compilers run at once.
@@ -17,7 +18,7 @@ CTEST := $(BIN)/ctest --output-on-failure
 # Else ONNX Runtime starts a thread and writes to the home folder.
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: all setup run test asan bench clean always
+.PHONY: all setup run test asan bench chaos clean always
 
 all: setup build/build.ninja
 	@$(NINJA) -C build
@@ -42,6 +43,8 @@ asan: setup build-asan/build.ninja
 
 bench: all
 	@$(BIN)/python -B tests/bench/bench.py $(ARGS)
+chaos: all
+	@GAUNTLET_CHAOS_ROUNDS=$${GAUNTLET_CHAOS_ROUNDS:-1000} $(BIN)/python -B tests/run/test_chaos.py
 
 clean:
 	rm -rf build build-asan
