@@ -43,6 +43,7 @@ asan: setup build-asan/build.ninja
 
 bench: all
 	@$(BIN)/python -B tests/bench/bench.py $(ARGS)
+
 chaos: all
 	@GAUNTLET_CHAOS_ROUNDS=$${GAUNTLET_CHAOS_ROUNDS:-1000} $(BIN)/python -B tests/run/test_chaos.py
 
