@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import stat
 
 from gauntlet.failure import Failure
 
@@ -43,6 +44,15 @@ def appearing(path):
         raise
 
 
+def open_regular(path):
+    """Open a regular file for reading. Never waits, as opening a pipe with a name would."""
+    f = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+    if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+        f.close()
+        raise Failure("bad_data", f"'{path}' is not a regular file")
+    return f
+
+
 def write_bytes(path, data):
     with appearing(path) as temporary:
         with open(temporary, "wb") as f:
@@ -53,14 +63,21 @@ def write_json(path, value):
     write_bytes(path, (json.dumps(value, indent=2) + "\n").encode("utf-8"))
 
 
+def _members(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is there twice")
+    return members
+
+
 def read_json(path, what):
     """A JSON object from a file; `what` names it in the failure."""
     try:
-        with open(path, "rb") as f:
-            value = json.loads(f.read().decode("utf-8"))
+        with open_regular(path) as f:
+            value = json.loads(f.read().decode("utf-8"), object_pairs_hook=_members)
     except FileNotFoundError:
         raise Failure("not_found", f"there is no {what} '{path}'") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Failure("bad_data", f"{what} '{path}': {error}") from None
     if not isinstance(value, dict):
         raise Failure("bad_data", f"{what} '{path}' is not a JSON object")

@@ -184,6 +184,9 @@ class Instance:
         out_names, outputs, signless = values.load(self.folder, "output")
         outputs = values.fit_signs(outputs, signless, golden)
         processed = os.path.join(self.folder, "processed")
+        if os.path.islink(processed):
+            raise Failure("bad_data", f"'{processed}' is a link, which might lead out of the test's "
+                          "folder: remove it")
         os.makedirs(processed, exist_ok=True)
         written = []
         sets = (("golden_output", names, golden), ("output", out_names, outputs))

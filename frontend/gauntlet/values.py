@@ -89,7 +89,7 @@ def load(folder, stem):
             arrays.append(_load_one(folder, f"{stem}.{i}.bin", value))
             names.append(str(value["name"]))
             signless.append(value.get("signless") is True)
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, ValueError):
             raise Failure("bad_data", f"{stem}.json: value {i} is not complete") from None
         except Failure as failure:
             raise Failure(failure.code, f"{stem}.json: value {i}: {failure.message}") from None
@@ -105,7 +105,7 @@ def _load_one(folder, file, value):
     if value["file"] != file:
         raise Failure("bad_data", f"its file is '{value['file']}' instead of '{file}'")
     try:
-        with open(os.path.join(folder, file), "rb") as f:
+        with files.open_regular(os.path.join(folder, file)) as f:
             data = f.read()
     except FileNotFoundError:
         raise Failure("not_found", f"there is no file '{file}'") from None
@@ -115,6 +115,8 @@ def _load_one(folder, file, value):
             "bad_data", f"'{file}' has {len(data)} bytes, but its type and shape need {size}")
     if worker.hash_bytes(data) != value["hash"]:
         raise Failure("bad_data", f"'{file}' was changed since it was recorded")
+    if dtype.kind == "b" and max(data, default=0) > 1:
+        raise Failure("bad_data", f"'{file}' holds a bool that is neither 0 nor 1")
     return np.frombuffer(bytearray(data), dtype=dtype).reshape(dims)  # writable, for the hooks
 
 

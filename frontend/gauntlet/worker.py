@@ -4,6 +4,8 @@ import ctypes
 import mmap
 import os
 
+from gauntlet import files
+
 _SERVE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
 
 
@@ -39,7 +41,7 @@ def hash_bytes(data):
 
 def hash_file(path):
     """(hash, size) of a file."""
-    with open(path, "rb") as f:
+    with files.open_regular(path) as f:
         size = os.fstat(f.fileno()).st_size
         if size == 0:
             return hash_bytes(b""), 0

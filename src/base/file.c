@@ -367,6 +367,20 @@ char *gt_path_join(const char *folder, const char *name)
 	return gt_format(folder[n - 1] == '/' ? "%s%s" : "%s/%s", folder, name);
 }
 
+bool gt_path_stays_below(const char *name)
+{
+	if (name[0] == '\0' || name[0] == '/')
+		return false;
+	for (const char *part = name;;) {
+		size_t length = strcspn(part, "/");
+		if (length == 2 && part[0] == '.' && part[1] == '.')
+			return false;
+		if (part[length] == '\0')
+			return true;
+		part += length + 1;
+	}
+}
+
 char *gt_path_absolute(const char *path)
 {
 	char *real = realpath(path, NULL);

@@ -62,6 +62,9 @@ void gt_names_free(struct gt_names *names);
 // "<folder>/<name>", allocated. An absolute `name` stands alone.
 char *gt_path_join(const char *folder, const char *name);
 
+// May a file of a folder have this name? Relative, not empty, without "..".
+bool gt_path_stays_below(const char *name);
+
 // Absolute form without "." and ".." and links where the path exists; else joined to the current
 // folder as it is. Allocated.
 char *gt_path_absolute(const char *path);

@@ -1,32 +1,44 @@
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 // No record of ours comes near; a larger file is not one of ours.
-#define MAX_JSON_BYTES ((size_t)1 << 30)
+#define MAX_JSON_BYTES ((size_t)32 << 20)
+
+// A sealed file ends in this, with a hash between the two.
+#define SUM_BEGIN ",\n  \"sum\": \""
+#define SUM_END "\"\n}\n"
+#define SUM_LENGTH (sizeof SUM_BEGIN + GT_HASH_SIZE + sizeof SUM_END - 3)
+
+static gt_code parse(const char *path, const struct gt_buf *text, json_t **out, struct gt_err *err)
+{
+	json_error_t why;
+	*out = json_loadb(gt_buf_text(text), text->length, JSON_REJECT_DUPLICATES, &why);
+	if (!*out)
+		return gt_fail(err, GT_BAD_DATA, "'%s' is not JSON: line %d column %d: %s", path, why.line,
+		               why.column, why.text);
+	if (json_is_object(*out))
+		return GT_OK;
+	json_decref(*out);
+	*out = NULL;
+	return gt_fail(err, GT_BAD_DATA, "'%s' does not hold a JSON object", path);
+}
 
 gt_code gt_json_read(const char *path, json_t **out, struct gt_err *err)
 {
 	struct gt_buf text = {0};
 	*out = NULL;
 	gt_code rc = gt_file_read(path, MAX_JSON_BYTES, &text, err);
-	if (!rc) {
-		json_error_t why;
-		*out = json_loadb(gt_buf_text(&text), text.length, JSON_REJECT_DUPLICATES, &why);
-		if (!*out)
-			rc = gt_fail(err, GT_BAD_DATA, "'%s' is not JSON: line %d column %d: %s", path,
-			             why.line, why.column, why.text);
-		else if (!json_is_object(*out)) {
-			rc = gt_fail(err, GT_BAD_DATA, "'%s' does not hold a JSON object", path);
-			json_decref(*out);
-			*out = NULL;
-		}
-	}
+	if (!rc)
+		rc = parse(path, &text, out, err);
 	gt_buf_free(&text);
 	return rc;
 }
@@ -55,6 +67,94 @@ gt_code gt_json_write(const char *path, const json_t *value, struct gt_err *err)
 	free(text);
 	gt_code rc = gt_file_write(path, b.data, b.length, err);
 	gt_buf_free(&b);
+	return rc;
+}
+
+// With as few digits as give back the same numbers, 15 in all but odd cases.
+static char *exact_text(const json_t *value)
+{
+	static const size_t digits[] = {JSON_REAL_PRECISION(15), JSON_REAL_PRECISION(17)};
+	char *text = NULL;
+	for (size_t i = 0; i < GT_COUNTOF(digits); i++) {
+		free(text);
+		text = json_dumps(value, JSON_INDENT(2) | digits[i]);
+		json_t *back = text ? json_loads(text, 0, NULL) : NULL;
+		bool same = json_equal(back, value);
+		json_decref(back);
+		if (same)
+			break;
+	}
+	return text;
+}
+
+gt_code gt_json_write_sealed(const char *path, const json_t *value, struct gt_err *err)
+{
+	char *text = exact_text(value), sum[GT_HASH_SIZE];
+	if (!text)
+		return gt_fail(err, GT_INTERNAL, "cannot write '%s' as JSON", path);
+	struct gt_buf b = {0};
+	size_t length = strlen(text) - strlen("\n}");
+	gt_hash_bytes(text, length, sum);
+	gt_buf_append(&b, text, length);
+	gt_buf_printf(&b, SUM_BEGIN "%s" SUM_END, sum);
+	free(text);
+	gt_code rc = gt_file_write(path, b.data, b.length, err);
+	gt_buf_free(&b);
+	return rc;
+}
+
+static bool is_sealed(const struct gt_buf *text)
+{
+	if (text->length < SUM_LENGTH)
+		return false;
+	char sum[GT_HASH_SIZE], end[SUM_LENGTH + 1];
+	gt_hash_bytes(text->data, text->length - SUM_LENGTH, sum);
+	snprintf(end, sizeof end, SUM_BEGIN "%s" SUM_END, sum);
+	return memcmp(text->data + text->length - SUM_LENGTH, end, SUM_LENGTH) == 0;
+}
+
+// Files of a program that did not seal them, or seals them otherwise, say their format first.
+static int64_t format_of_unsealed(struct gt_buf *text)
+{
+	static const char begin[] = "{\n  \"format\": ";
+	const char *p = gt_buf_text(text);
+	return strncmp(p, begin, sizeof begin - 1) == 0 && !strstr(p, SUM_BEGIN)
+	               ? strtoll(p + sizeof begin - 1, NULL, 10)
+	               : 0;
+}
+
+static gt_code check_one_format(int64_t found, int64_t format, const char *path, struct gt_err *err)
+{
+	if (found == format)
+		return GT_OK;
+	return gt_fail(err, GT_BAD_DATA,
+	               "'%s' has format %" PRId64 ", which is %s than this program: it reads format "
+	               "%" PRId64, path, found, found < format ? "older" : "newer", format);
+}
+
+gt_code gt_json_read_sealed(const char *path, int64_t format, json_t **out, struct gt_err *err)
+{
+	struct gt_buf text = {0};
+	*out = NULL;
+	gt_code rc = gt_file_read(path, MAX_JSON_BYTES, &text, err);
+	if (!rc && !is_sealed(&text)) {
+		int64_t found = format_of_unsealed(&text);
+		rc = found > 0 ? check_one_format(found, format, path, err) : GT_OK;
+		if (!rc)
+			rc = gt_fail(err, GT_BAD_DATA, "'%s' is damaged: its sum is not that of its content",
+			             path);
+	}
+	if (!rc)
+		rc = parse(path, &text, out, err);
+	if (!rc)
+		rc = check_one_format(gt_json_integer_or(*out, "format", 0), format, path, err);
+	if (rc) {
+		json_decref(*out);
+		*out = NULL;
+	} else {
+		json_object_del(*out, "sum");
+	}
+	gt_buf_free(&text);
 	return rc;
 }
 

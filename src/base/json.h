@@ -18,6 +18,16 @@ GT_MUST_USE gt_code gt_json_check_format(const json_t *json, int64_t newest, con
 // Write a value with two-space indentation and a final newline, in one step (gt_file_write).
 GT_MUST_USE gt_code gt_json_write(const char *path, const json_t *value, struct gt_err *err);
 
+// A sealed file is one that a command leaves for a later one and nobody is to edit: its last member,
+// "sum", is the hash (base/hash.h) of all bytes before it, so that no damage goes unseen. `value` is
+// an object with "format" as its first member and without "sum".
+GT_MUST_USE gt_code gt_json_write_sealed(const char *path, const json_t *value, struct gt_err *err);
+
+// Read it back, without "sum". GT_BAD_DATA if it is damaged, or of another format than this one. No
+// byte of a file whose sum is wrong is looked at further.
+GT_MUST_USE gt_code gt_json_read_sealed(const char *path, int64_t format, json_t **out,
+                                        struct gt_err *err);
+
 // Member `key` of `object`, or a GT_BAD_DATA sentence that names the key and the wanted type.
 // Strings and objects are borrowed from `object`.
 GT_MUST_USE gt_code gt_json_string(const json_t *object, const char *key, const char **out,

@@ -44,25 +44,31 @@ struct work {
 	json_t *inputs;
 };
 
-static gt_code read_folder(struct work *w, struct gt_err *err)
+static gt_code read_test(struct work *w, struct gt_err *err)
 {
-	char *path = gt_path_join(w->folder, "test.json");
-	gt_code rc = gt_json_read(path, &w->test_json, err);
-	if (!rc)
-		rc = gt_json_check_format(w->test_json, 1, path, err);
+	gt_code rc = gt_record_read_test(w->folder, &w->test_json, err);
 	if (!rc)
 		rc = gt_case_from_json(json_object_get(w->test_json, "test"), &w->test, err);
 	if (!rc)
 		rc = gt_options_from_json(json_object_get(w->test_json, "options"), &w->options, err);
-	if (rc)
-		gt_err_context(err, "'%s' is not the folder of a test in a run directory", w->folder);
-	else
+	return rc ? gt_err_context(err, "'%s' is not the folder of a test in a run directory", w->folder)
+	          : GT_OK;
+}
+
+static gt_code read_folder(struct work *w, struct gt_err *err)
+{
+	gt_code rc = read_test(w, err);
+	if (!rc)
 		rc = gt_record_read(w->folder, &w->records, err);
 	if (!rc && !w->records)
 		w->records = gt_record_new();
+	const char *id = gt_json_string_or(w->records, "test", w->test.id);
+	if (!rc && strcmp(id, w->test.id) != 0)
+		rc = gt_fail(err, GT_BAD_DATA,
+		             "'%s': test.json is of test '%s', but stages.json of '%s'; run the test again",
+		             w->folder, w->test.id, id);
 	w->plan.options = &w->options;
 	w->plan.stages[w->stage] = true;
-	free(path);
 	return rc;
 }
 

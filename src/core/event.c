@@ -1,9 +1,9 @@
 #include "core/event.h"
 
+#include "base/file.h"
 #include "base/hash.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,11 +167,11 @@ static gt_code take_line(struct reader *r, gt_event_visit *visit, void *user, bo
 gt_code gt_event_read_file(const char *path, gt_event_visit *visit, void *user, int64_t *torn,
                            struct gt_err *err)
 {
-	struct reader r = {.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
+	struct reader r = {.path = path};
 	*torn = -1;
-	if (r.fd < 0)
-		return gt_fail_errno(err, "cannot open '%s'", path);
-	gt_code rc = GT_OK;
+	gt_code rc = gt_file_open(path, &r.fd, err);
+	if (rc)
+		return rc;
 	for (r.lines = 0; !rc; r.lines++) {
 		bool end = false, is_torn = false;
 		rc = next_line(&r, &end, err);

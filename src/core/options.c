@@ -50,13 +50,107 @@ json_t *gt_options_to_json(const struct gt_options *o)
 	return json;
 }
 
-static void replace(char **text, const json_t *json, const char *key)
+// Members are read strictly: a default in the place of what is missing would be another run's.
+
+static gt_code read_text(const json_t *json, const char *key, char **out, struct gt_err *err)
 {
-	const char *value = gt_json_string_or(json, key, NULL);
-	if (!value)
-		return;
-	free(*text);
-	*text = gt_strdup(value);
+	const char *text;
+	gt_code rc = gt_json_string(json, key, &text, err);
+	if (rc)
+		return rc;
+	free(*out);
+	*out = gt_strdup(text);
+	return GT_OK;
+}
+
+static gt_code read_bool(const json_t *json, const char *key, bool *out, struct gt_err *err)
+{
+	const json_t *value = json_object_get(json, key);
+	*out = json_is_true(value);
+	return json_is_boolean(value)
+	               ? GT_OK
+	               : gt_fail(err, GT_BAD_DATA, "member \"%s\" is neither true nor false", key);
+}
+
+static gt_code read_tolerance(const json_t *json, const char *key, double *out, struct gt_err *err)
+{
+	const json_t *value = json_object_get(json, key);
+	*out = json_number_value(value);
+	return json_is_number(value) && *out >= 0
+	               ? GT_OK
+	               : gt_fail(err, GT_BAD_DATA, "member \"%s\" is no tolerance", key);
+}
+
+static gt_code read_flags(const json_t *json, struct gt_names *out, struct gt_err *err)
+{
+	size_t i;
+	json_t *flag;
+	const json_t *list = json_object_get(json, "compile_args");
+	bool good = json_is_array(list);
+	json_array_foreach(list, i, flag) {
+		good = good && json_is_string(flag);
+		if (good)
+			gt_names_add(out, json_string_value(flag));
+	}
+	return good ? GT_OK
+	            : gt_fail(err, GT_BAD_DATA, "member \"compile_args\" is not a list of texts");
+}
+
+static gt_code read_reference(const json_t *json, struct gt_options *out, struct gt_err *err)
+{
+	const char *text;
+	gt_code rc = gt_json_string(json, "reference", &text, err);
+	if (rc)
+		return rc;
+	out->stored_reference = strcmp(text, "stored") == 0;
+	out->ort_reference = strcmp(text, "ort") == 0;
+	return out->stored_reference || out->ort_reference || !*text
+	               ? GT_OK
+	               : gt_fail(err, GT_BAD_DATA, "member \"reference\" is \"%s\"", text);
+}
+
+static gt_code read_dims(const json_t *json, json_t **out, struct gt_err *err)
+{
+	json_t *dims = json_object_get(json, "dims"), *size;
+	const char *name;
+	bool good = json_is_object(dims);
+	json_object_foreach(dims, name, size)
+		good = good && json_is_integer(size) && json_integer_value(size) >= 0;
+	if (!good)
+		return gt_fail(err, GT_BAD_DATA, "member \"dims\" does not give sizes by name");
+	json_decref(*out);
+	*out = json_deep_copy(dims);
+	return GT_OK;
+}
+
+static gt_code read_all(const json_t *json, struct gt_options *out, struct gt_err *err)
+{
+	int64_t seed = 0;
+	gt_code rc = read_text(json, "mode", &out->mode, err);
+	if (!rc)
+		rc = read_text(json, "device", &out->device, err);
+	if (!rc)
+		rc = read_text(json, "backend", &out->backend, err);
+	if (!rc)
+		rc = read_flags(json, &out->compile_args, err);
+	if (!rc)
+		rc = read_bool(json, "torch_to_linalg", &out->torch_to_linalg, err);
+	if (!rc)
+		rc = read_bool(json, "load_inputs", &out->load_inputs, err);
+	if (!rc)
+		rc = read_reference(json, out, err);
+	if (!rc)
+		rc = read_tolerance(json, "atol", &out->tolerance.atol, err);
+	if (!rc)
+		rc = read_tolerance(json, "rtol", &out->tolerance.rtol, err);
+	if (!rc)
+		rc = read_bool(json, "integer_tolerance", &out->tolerance.for_integers, err);
+	if (!rc)
+		rc = read_bool(json, "nan_equal", &out->tolerance.nan_equal, err);
+	if (!rc)
+		rc = gt_json_integer(json, "seed", &seed, err);
+	out->seed = (uint64_t)seed;
+	return rc ? rc : read_dims(json, &out->dims, err);
 }
 
 gt_code gt_options_from_json(const json_t *json, struct gt_options *out, struct gt_err *err)
@@ -64,30 +158,8 @@ gt_code gt_options_from_json(const json_t *json, struct gt_options *out, struct 
 	gt_options_init(out);
 	if (!json_is_object(json))
 		return gt_fail(err, GT_BAD_DATA, "member \"options\" is not an object");
-	replace(&out->mode, json, "mode");
-	replace(&out->device, json, "device");
-	replace(&out->backend, json, "backend");
-	size_t i;
-	json_t *arg;
-	json_array_foreach(json_object_get(json, "compile_args"), i, arg)
-		if (json_is_string(arg))
-			gt_names_add(&out->compile_args, json_string_value(arg));
-	const char *reference = gt_json_string_or(json, "reference", "");
-	out->stored_reference = strcmp(reference, "stored") == 0;
-	out->ort_reference = strcmp(reference, "ort") == 0;
-	out->torch_to_linalg = gt_json_bool_or(json, "torch_to_linalg", false);
-	out->load_inputs = gt_json_bool_or(json, "load_inputs", false);
-	out->tolerance.atol = gt_json_number_or(json, "atol", DEFAULT_TOLERANCE);
-	out->tolerance.rtol = gt_json_number_or(json, "rtol", DEFAULT_TOLERANCE);
-	out->tolerance.for_integers = gt_json_bool_or(json, "integer_tolerance", false);
-	out->tolerance.nan_equal = gt_json_bool_or(json, "nan_equal", true);
-	out->seed = (uint64_t)gt_json_integer_or(json, "seed", 0);
-	json_t *dims = json_object_get(json, "dims");
-	if (json_is_object(dims)) {
-		json_decref(out->dims);
-		out->dims = json_deep_copy(dims);
-	}
-	return GT_OK;
+	gt_code rc = read_all(json, out, err);
+	return rc ? gt_err_context(err, "options") : GT_OK;
 }
 
 // A flag of ours, unless the user gave the same one: most may be given only once.

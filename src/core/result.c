@@ -216,6 +216,8 @@ static gt_code apply_test(struct gt_result *r, const json_t *event, struct gt_er
 		return gt_fail(err, GT_BAD_DATA, "a test has no name");
 	if (gt_result_find(r, id))
 		return gt_fail(err, GT_BAD_DATA, "test '%s' is named twice", id);
+	if (!*folder || *folder == '.' || strchr(folder, '/'))
+		return gt_fail(err, GT_BAD_DATA, "test '%s' has a folder '%s' that is no name", id, folder);
 	if (f->staged)
 		return gt_fail(err, GT_BAD_DATA, "test '%s' comes after the first stage", id);
 	if (!is_expectation(expect))

@@ -1,6 +1,6 @@
 #include "run/audit.h"
 
-#include "base/json.h"
+#include "run/record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +19,12 @@ static void audit_comparison(const struct gt_test_result *t, const char *folder,
 {
 	json_t *records = NULL;
 	struct gt_err err = {0};
-	char *path = gt_path_join(folder, "stages.json");
-	if (gt_json_read(path, &records, &err)) {
+	if (gt_record_read(folder, &records, &err)) {
 		find(findings, t, err.text);
+	} else if (!records) {
+		find(findings, t, "there is no stages.json");
+	} else if (strcmp(gt_json_string_or(records, "test", ""), t->id) != 0) {
+		find(findings, t, "stages.json is that of another test");
 	} else {
 		const json_t *record =
 			json_object_get(json_object_get(records, "stages"), gt_stage(GT_COMPARISON)->name);
@@ -33,7 +36,6 @@ static void audit_comparison(const struct gt_test_result *t, const char *folder,
 			find(findings, t, "the comparison in stages.json says otherwise");
 	}
 	json_decref(records);
-	free(path);
 }
 
 void gt_audit(const struct gt_result *result, const char *rundir, struct gt_names *findings)

@@ -9,42 +9,113 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 1
-
 // Frames of a crash that a record has.
 #define CRASH_FRAMES 10
+
+// Of stages.json and of test.json. Format 1 had no sum.
+#define FORMAT 2
+
+// --- the files
 
 json_t *gt_record_new(void)
 {
 	return json_pack("{s:i,s:{}}", "format", FORMAT, "stages");
 }
 
+static bool is_hash(const json_t *value)
+{
+	const char *text = json_string_value(value);
+	return text && strlen(text) == GT_HASH_SIZE - 1 &&
+	       strspn(text, "0123456789abcdef") == GT_HASH_SIZE - 1;
+}
+
+// {"name", "hash"} of a file in the test's folder, or in the suite, whose names are absolute.
+static bool is_file_entry(const json_t *entry, bool of_suite)
+{
+	const char *name = gt_json_string_or(entry, "name", "");
+	bool named = gt_path_stays_below(name) || (of_suite && name[0] == '/');
+	return named && is_hash(json_object_get(entry, "hash"));
+}
+
+static bool is_file_list(const json_t *list, bool of_suite)
+{
+	size_t i;
+	json_t *entry;
+	if (!json_is_array(list))
+		return false;
+	json_array_foreach(list, i, entry)
+		if (!is_file_entry(entry, of_suite))
+			return false;
+	return true;
+}
+
+// A sum is no proof against intent: names that lead out of the folder are refused all the same.
+static gt_code check_stages(const json_t *records, const char *path, struct gt_err *err)
+{
+	json_t *stages = json_object_get(records, "stages"), *record;
+	const char *name;
+	if (!json_is_object(stages))
+		return gt_fail(err, GT_BAD_DATA, "'%s' has no object \"stages\"", path);
+	json_object_foreach(stages, name, record)
+		if (!is_file_list(json_object_get(record, "files"), false) ||
+		    !is_file_list(json_object_get(record, "inputs"), true) ||
+		    !json_is_boolean(json_object_get(record, "ok")))
+			return gt_fail(err, GT_BAD_DATA, "'%s': the record of %s is not in proper form", path,
+			               name);
+	return GT_OK;
+}
+
+static gt_code advise(gt_code code, struct gt_err *err)
+{
+	struct gt_err what = err ? *err : (struct gt_err){0};
+	return gt_fail(err, code, "%s; run the test again from setup, without --load-inputs", what.text);
+}
+
 gt_code gt_record_read(const char *folder, json_t **records, struct gt_err *err)
 {
 	char *path = gt_path_join(folder, "stages.json");
-	gt_code rc = GT_OK;
-	*records = NULL;
-	if (gt_is_file(path))
-		rc = gt_json_read(path, records, err);
-	if (!rc && *records)
-		rc = gt_json_check_format(*records, FORMAT, path, err);
-	if (!rc && *records && !json_is_object(json_object_get(*records, "stages")))
-		rc = gt_fail(err, GT_BAD_DATA, "'%s' has no object \"stages\"", path);
+	gt_code rc = gt_json_read_sealed(path, FORMAT, records, err);
+	if (!rc)
+		rc = check_stages(*records, path, err);
 	if (rc) {
 		json_decref(*records);
 		*records = NULL;
 	}
 	free(path);
-	return rc;
+	if (rc == GT_NOT_FOUND)
+		return GT_OK;
+	return rc == GT_BAD_DATA ? advise(rc, err) : rc;
 }
 
 gt_code gt_record_write(const char *folder, const json_t *records, struct gt_err *err)
 {
 	char *path = gt_path_join(folder, "stages.json");
-	gt_code rc = gt_json_write(path, records, err);
+	gt_code rc = gt_json_write_sealed(path, records, err);
 	free(path);
 	return rc;
 }
+
+gt_code gt_record_read_test(const char *folder, json_t **test, struct gt_err *err)
+{
+	char *path = gt_path_join(folder, "test.json");
+	gt_code rc = gt_json_read_sealed(path, FORMAT, test, err);
+	free(path);
+	return rc == GT_BAD_DATA ? advise(rc, err) : rc;
+}
+
+gt_code gt_record_write_test(const char *folder, const struct gt_case *test, const json_t *options,
+                             struct gt_err *err)
+{
+	char *path = gt_path_join(folder, "test.json");
+	json_t *json = json_pack("{s:i,s:o,s:O}", "format", FORMAT, "test", gt_case_to_json(test),
+	                         "options", options);
+	gt_code rc = gt_json_write_sealed(path, json, err);
+	json_decref(json);
+	free(path);
+	return rc;
+}
+
+// --- what they hold
 
 static json_t *seconds_json(double seconds)
 {
@@ -67,10 +138,20 @@ static json_t *crash_json(const struct gt_ending *e)
 	return json_pack("{s:s,s:o}", "key", key, "frames", frames);
 }
 
+// The reply of a job is not to be believed blindly: what could not be read back is left out.
+static json_t *proper_files(const json_t *files)
+{
+	json_t *list = json_array(), *entry;
+	size_t i;
+	json_array_foreach(files, i, entry)
+		if (is_file_entry(entry, false))
+			json_array_append(list, entry);
+	return list;
+}
+
 void gt_record_facts(json_t *object, int attempt, const struct gt_ending *e)
 {
 	const struct gt_job_report *p = &e->report;
-	json_t *files = json_object_get(e->reply, "files");
 	json_t *detail = json_object_get(e->reply, "detail");
 	gt_json_set(object, "attempt", json_integer(attempt));
 	gt_json_set(object, "ok", json_boolean(e->ok));
@@ -87,20 +168,18 @@ void gt_record_facts(json_t *object, int attempt, const struct gt_ending *e)
 		gt_json_set(object, "crash", crash_json(e));
 	if (p->leftovers)
 		gt_json_set(object, "leaked", gt_json_text(p->leftover_names));
-	gt_json_set(object, "files", json_is_array(files) ? json_incref(files) : json_array());
+	gt_json_set(object, "files", proper_files(json_object_get(e->reply, "files")));
 	gt_json_set(object, "detail", json_is_object(detail) ? json_incref(detail) : json_object());
 }
 
-// Only what has a name and a hash: the reply of a job is not to be believed blindly.
 static void append_inputs(json_t *list, const json_t *from)
 {
 	size_t i;
 	json_t *entry;
-	json_array_foreach(from, i, entry) {
-		json_t *name = json_object_get(entry, "name"), *hash = json_object_get(entry, "hash");
-		if (json_is_string(name) && json_is_string(hash))
-			json_array_append_new(list, json_pack("{s:O,s:O}", "name", name, "hash", hash));
-	}
+	json_array_foreach(from, i, entry)
+		if (is_file_entry(entry, true))
+			json_array_append_new(list, json_pack("{s:O,s:O}", "name", json_object_get(entry, "name"),
+			                                      "hash", json_object_get(entry, "hash")));
 }
 
 json_t *gt_record_make(const json_t *facts, json_t *inputs, json_t *basis, const json_t *tool)

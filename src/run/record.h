@@ -1,17 +1,25 @@
-// run/record.h - stages.json: what is kept of each stage of a test. docs/formats.md, "stages.json".
+// run/record.h - the two records in a test's folder: test.json, what it is, and stages.json, what is
+// kept of each of its stages. Both are sealed (base/json.h). docs/formats.md, "test.json" and below.
 #ifndef GT_RUN_RECORD_H
 #define GT_RUN_RECORD_H
 
 #include "base/json.h"
+#include "core/case.h"
 #include "run/ending.h"
 
 // Records without any stage; the caller owns them.
 json_t *gt_record_new(void);
 
-// Read <folder>/stages.json; *records is NULL if there is none. GT_BAD_DATA: it is not in a form,
-// or in a format, that this program reads.
+// Read <folder>/stages.json; *records is NULL if there is none. GT_BAD_DATA: it is damaged, or not
+// in the form or the format that this program reads. What is read names only files in the folder and,
+// as inputs, absolute ones of the suite, each with a hash.
 GT_MUST_USE gt_code gt_record_read(const char *folder, json_t **records, struct gt_err *err);
 GT_MUST_USE gt_code gt_record_write(const char *folder, const json_t *records, struct gt_err *err);
+
+// <folder>/test.json: {"test", "options"} in the forms of core/case.h and core/options.h.
+GT_MUST_USE gt_code gt_record_read_test(const char *folder, json_t **test, struct gt_err *err);
+GT_MUST_USE gt_code gt_record_write_test(const char *folder, const struct gt_case *test,
+                                         const json_t *options, struct gt_err *err);
 
 // Set the members of `object` that tell how an attempt ended: "attempt" to "detail".
 void gt_record_facts(json_t *object, int attempt, const struct gt_ending *ending);

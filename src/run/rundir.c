@@ -174,7 +174,7 @@ gt_code gt_rundir_share(const char *folder, int *lock, struct gt_err *err)
 {
 	char *path = gt_format("%s/../run.lock", folder);
 	gt_code rc = GT_OK;
-	*lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	*lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); // a FIFO must not hang us
 	if (*lock < 0 && errno != ENOENT)
 		rc = gt_fail_errno(err, "cannot open '%s'", path);
 	else if (*lock >= 0 && flock(*lock, LOCK_SH | LOCK_NB) != 0)
@@ -345,18 +345,14 @@ char *gt_rundir_test_path(const struct gt_rundir *r, const struct gt_case *test)
 	return gt_path_join(r->path, test->folder);
 }
 
-static gt_code write_test_json(const char *folder, const struct gt_case *test,
-                               const json_t *options, struct gt_err *err)
+// Never a link: setup empties this folder, and all stages write there.
+static gt_code make_test_folder(const char *path, struct gt_err *err)
 {
-	char *path = gt_path_join(folder, "test.json");
-	json_t *json = json_object();
-	gt_json_set(json, "format", json_integer(1));
-	gt_json_set(json, "test", gt_case_to_json(test));
-	gt_json_set(json, "options", json_incref((json_t *)(uintptr_t)options));
-	gt_code rc = gt_json_write(path, json, err);
-	json_decref(json);
-	free(path);
-	return rc;
+	struct stat st;
+	gt_code rc = GT_OK;
+	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+		rc = gt_remove_tree(path, err); // only the link
+	return rc ? rc : gt_make_folders(path, err);
 }
 
 // Only the record of the inputs is still true of a folder that is emptied but for them. It is on the
@@ -378,7 +374,7 @@ gt_code gt_rundir_test(const struct gt_rundir *r, const struct gt_case *test,
 {
 	char *folder = gt_rundir_test_path(r, test);
 	*records = NULL;
-	gt_code rc = gt_make_folders(folder, err);
+	gt_code rc = make_test_folder(folder, err);
 	if (!rc && (!fresh || keep_inputs))
 		rc = gt_record_read(folder, records, err);
 	if (!rc && fresh && *records)
@@ -386,7 +382,7 @@ gt_code gt_rundir_test(const struct gt_rundir *r, const struct gt_case *test,
 	if (!rc && fresh)
 		rc = empty_folder(folder, keep_inputs, err);
 	if (!rc)
-		rc = write_test_json(folder, test, options, err);
+		rc = gt_record_write_test(folder, test, options, err);
 	if (!*records)
 		*records = gt_record_new();
 	free(folder);

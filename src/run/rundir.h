@@ -37,8 +37,8 @@ GT_MUST_USE gt_code gt_rundir_scratch(const struct gt_rundir *rundir, const char
 // another one.
 void gt_rundir_drop(const struct gt_rundir *rundir, const char *name);
 
-// Prepare a test's folder: emptied if `fresh` (but for its inputs if `keep_inputs`), and test.json
-// written. *records is stages.json of an earlier run, a new object (run/record.h): nothing of it if
+// Prepare a test's folder, which replaces a link of its name: emptied if `fresh` (but for its inputs if
+// `keep_inputs`), and test.json written. *records is stages.json of an earlier run, a new object (run/record.h): nothing of it if
 // fresh, but for the record of inputs that are kept. GT_BAD_DATA: it cannot be read; then nothing has changed.
 GT_MUST_USE gt_code gt_rundir_test(const struct gt_rundir *rundir, const struct gt_case *test,
                                    const json_t *options, bool fresh, bool keep_inputs,

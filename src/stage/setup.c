@@ -64,7 +64,7 @@ static bool is_below(const char *folder, const char *path)
 static gt_code check_external(const char *folder, const char *path, const char *location,
                               struct gt_err *err)
 {
-	if (!gt_onnx_location_is_safe(location))
+	if (!gt_path_stays_below(location))
 		return fail_outside(location, err);
 	if (is_our_name(location))
 		return gt_fail(err, GT_UNSUPPORTED,
@@ -85,11 +85,11 @@ static gt_code copy_external(struct gt_stage_context *c, const char *location, s
 	char *from = gt_path_join(folder, location);
 	char *to = gt_path_join(c->folder, location);
 	gt_code rc = check_external(*folder ? folder : "/", from, location, err);
-	char *last = strrchr(to, '/');
-	if (!rc) {
-		*last = '\0';
-		rc = gt_make_folders(to, err);
-		*last = '/';
+	const char *last = strrchr(location, '/');
+	if (!rc && last) {
+		char *below = gt_strndup(location, (size_t)(last - location));
+		rc = gt_stage_make_folder(c, below, err);
+		free(below);
 	}
 	if (!rc)
 		rc = gt_file_copy(from, to, err);

@@ -1,6 +1,8 @@
 #include "stage/stage.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 gt_stage_function *gt_stage_code(enum gt_stage_id id)
 {
@@ -29,6 +31,29 @@ char *gt_stage_set_folder(const struct gt_stage_context *context, size_t set)
 	return gt_format("%s/data_set_%zu", context->folder, set);
 }
 
+gt_code gt_stage_make_folder(const struct gt_stage_context *context, const char *name,
+                             struct gt_err *err)
+{
+	char *path = gt_path_join(context->folder, name);
+	gt_code rc = GT_OK;
+	for (char *end = path + strlen(context->folder); !rc && end;) {
+		struct stat st;
+		end = strchr(end + 1, '/');
+		if (end)
+			*end = '\0';
+		if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+			rc = gt_fail(err, GT_BAD_DATA,
+			             "'%s' is a link, which might lead out of the test's folder: remove it",
+			             path);
+		if (end)
+			*end = '/';
+	}
+	if (!rc)
+		rc = gt_make_folders(path, err);
+	free(path);
+	return rc;
+}
+
 void gt_stage_wrote(struct gt_stage_context *context, size_t set, const struct gt_names *files)
 {
 	for (size_t i = 0; i < files->count; i++) {
@@ -43,12 +68,13 @@ gt_code gt_stage_save(struct gt_stage_context *context, size_t set, const char *
                       const struct gt_values *values, struct gt_err *err)
 {
 	struct gt_names files = {0};
-	char *folder = gt_stage_set_folder(context, set);
-	gt_code rc = gt_make_folders(folder, err);
+	char *folder = gt_stage_set_folder(context, set), *name = gt_format("data_set_%zu", set);
+	gt_code rc = set ? gt_stage_make_folder(context, name, err) : gt_make_folders(folder, err);
 	if (!rc)
 		rc = gt_values_save(folder, stem, values, &files, err);
 	if (!rc)
 		gt_stage_wrote(context, set, &files);
+	free(name);
 	free(folder);
 	gt_names_free(&files);
 	return rc;

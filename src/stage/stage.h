@@ -38,6 +38,10 @@ gt_stage_function *gt_stage_code(enum gt_stage_id id);
 size_t gt_stage_set_count(const struct gt_case *test); // at least 1
 // The folder of a set, absolute, allocated.
 char *gt_stage_set_folder(const struct gt_stage_context *context, size_t set);
+// Make a folder below the test's own. GT_BAD_DATA if a link is on the way: what a stage writes stays
+// in the test's folder.
+GT_MUST_USE gt_code gt_stage_make_folder(const struct gt_stage_context *context, const char *name,
+                                         struct gt_err *err);
 // Note files written to the folder of a set.
 void gt_stage_wrote(struct gt_stage_context *context, size_t set, const struct gt_names *files);
 // Save values in the folder of a set (gt_values_save) and note their files.

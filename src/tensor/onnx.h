@@ -67,7 +67,4 @@ void gt_onnx_model_free(struct gt_onnx_model *model);
 GT_MUST_USE gt_code gt_onnx_read_initializer(const char *path, const char *name,
                                              struct gt_tensor *out, struct gt_err *err);
 
-// May a model's external data live at `location`? Relative, no "..", not empty, no NUL.
-bool gt_onnx_location_is_safe(const char *location);
-
 #endif // GT_TENSOR_ONNX_H

@@ -328,17 +328,3 @@ void gt_onnx_port_describe(const struct gt_onnx_port *port, struct gt_buf *out)
 	if (!port->has_shape)
 		gt_buf_puts(out, " of any shape");
 }
-
-bool gt_onnx_location_is_safe(const char *location)
-{
-	if (!location || location[0] == '\0' || location[0] == '/')
-		return false;
-	for (const char *part = location;;) {
-		size_t length = strcspn(part, "/");
-		if (length == 2 && part[0] == '.' && part[1] == '.')
-			return false;
-		if (part[length] == '\0')
-			return true;
-		part += length + 1;
-	}
-}

@@ -244,7 +244,7 @@ class Models(support.TestCase):
         for name in ("test.json", "input.0.bin", "data_set_1_x", "._stages.json"):
             name = "external_named_" + name
             self.ends(self.run_, name, "setup", "unsupported", "rename it")
-            self.assertEqual(self.run_.json(name, "test.json")["format"], 1)
+            self.assertEqual(self.run_.json(name, "test.json")["format"], 2)
 
 
 class Light(support.TestCase):

@@ -244,19 +244,21 @@ class Stages(support.TestCase):
     def test_records_of_a_newer_format(self):
         path = os.path.join(self.copy_of_full("newer"), "stages.json")
         record = support.read_json(path)
-        record["format"] = 2
-        text = support.json.dumps(record)
-        support.write_text(path, text)
-        _, run = self.some("newer", "--stages", "comparison", code=1)
-        self.ends(run, "t", "results-summary", says=["stages.json", "format 2", "newer"])
-        self.assertEqual(read_text(path), text)
-        self.refused("stage", "comparison", "newer/t", says=["stages.json", "format 2"])
+        for number, word in ((1, "older"), (3, "newer")):
+            record["format"] = number
+            text = read_text(support.seal(path, record))
+            _, run = self.some("newer", "--stages", "comparison", code=1)
+            says = ["stages.json", f"format {number}", word]
+            self.ends(run, "t", "results-summary", says=says)
+            self.assertEqual(read_text(path), text)
+            self.refused("stage", "comparison", "newer/t", says=says)
         self.some("newer", code=0)
         self.copy_of_full("newer")
-        for name in ("test.json", "import.json"):
-            path = self.path("newer", "t", name)
-            support.write_text(path, read_text(path).replace('"format": 1', '"format": 2'))
-        self.refused("stage", "compiled_inference", "newer/t", says=["test.json", "format 2"])
+        path = self.path("newer", "t", "test.json")
+        support.seal(path, {**support.read_json(path), "format": 3})
+        path = self.path("newer", "t", "import.json")
+        support.write_text(path, read_text(path).replace('"format": 1', '"format": 2'))
+        self.refused("stage", "compiled_inference", "newer/t", says=["test.json", "format 3"])
         shutil.copy(self.path("full", "t", "test.json"), self.path("newer", "t"))
         ran = self.gauntlet("stage", "--trust", "compiled_inference", "newer/t")
         self.assertEqual(ran.code, 1, ran)
@@ -363,6 +365,7 @@ class ByHand(support.TestCase):
             self.assertEqual(ran.code, 0, ran)
             after = support.read_json(self.path("like", "t", "stages.json"))
             was, now = before["stages"].pop(stage), after["stages"].pop(stage)
+            self.assertNotEqual(after.pop("sum"), before.pop("sum"))
             self.assertEqual(after, before)
             self.assertEqual(set(now), set(was), stage)
             for member in ("ok", "why", "message", "attempt", "inputs", "files", "detail", "basis",

@@ -267,6 +267,8 @@ class Importing(HostCase):
         self.assertRefused(self.host.ask(request), "bad_data", "'model.torch_onnx.mlir' is not the")
         os.unlink(self.path("model.torch_onnx.mlir"))
         self.assertRefused(self.host.ask(request), "not_found", "model.torch_onnx.mlir")
+        os.mkfifo(self.path("model.torch_onnx.mlir"))  # nobody waits for who might write to it
+        self.assertRefused(self.host.ask(request), "bad_data", "is not a regular file")
 
     def test_bad_requests(self):
         good = self.request("import_model")
@@ -430,6 +432,10 @@ class T(Base):
         self.assertTrue(all(r["ok"] for r in replies), replies)
         before = {n: os.stat(self.path(n)).st_mtime_ns for n in os.listdir(self.folder)}
         self.write_values("output", self.values("golden_output"))
+        os.symlink(self.beside, self.path("processed"))  # nothing is written through it
+        reply, _ = self.instance(case, "postprocessing")
+        self.assertRefused(reply, "bad_data", "processed' is a link")
+        os.unlink(self.path("processed"))
         reply, (_, log) = self.instance(case, "postprocessing")
         self.assertTrue(reply["ok"], (reply, log))
         self.assertIn("init model inputs forward post post", log)
@@ -541,6 +547,22 @@ class P(Base):
         reply, _ = self.instance(case, "native_inference")
         self.assertRefused(reply, "bad_data", "3 bytes")
 
+    def test_hostile_records_of_values(self):
+        case = self.case(self.STATE)
+        self.instance(case, "setup", "construct_inputs")
+        value = json.loads(self.read("input.json"))["values"][0]
+        texts = ["[" * 100000, '{"format":1,"format":1,"values":[]}', '{"format":2,"values":[]}', "\0"]
+        for change in (
+                {"dims": [2 ** 40]}, {"dims": [-1, -4]}, {"dims": [10 ** 4000]}, {"dims": "4"},
+                {"dims": [1] * 100 + [4]}, {"type": "double"}, {"type": ["float"]}, {"hash": None},
+                {"file": "../input.0.bin"}, {"file": "/etc/passwd"}, {"kind": "sequence"}):
+            texts.append(json.dumps({"format": 1, "values": [{**value, **change}]}))
+        for text in texts:
+            with open(self.path("input.json"), "w", encoding="utf-8") as f:
+                f.write(text)
+            reply, _ = self.instance(case, "native_inference")
+            self.assertIn(reply["code"], ("bad_data", "unsupported"), (text[:200], reply))
+            self.assertIn("input.json", reply["message"])
     def test_shorter_set_removes_longer(self):
         case = self.case(self.STATE)
         for i in range(12):

@@ -1,5 +1,6 @@
 // The audit: results with and without the files that back them.
 #include "run/audit.h"
+#include "run/record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,16 +60,28 @@ static void expect_finding(char *finding, const char *says)
 	free(finding);
 }
 
-#define RECORD(ok, match) \
-	"{\"format\":1,\"stages\":{\"comparison\":{\"ok\":" ok ",\"detail\":{\"match\":" match "}}}}"
+// stages.json of test "t", with one record of the comparison.
+static void put_record(const char *test, bool ok, json_t *match)
+{
+	char *path = gt_path_join(folder, "t");
+	json_t *records = gt_record_new();
+	gt_json_set(records, "test", json_string(test));
+	gt_json_set(json_object_get(records, "stages"), "comparison",
+	            json_pack("{s:b,s:[],s:[],s:{s:o}}", "ok", ok, "files", "inputs", "detail", "match",
+	                      match));
+	assert_int_equal(gt_make_folders(path, NULL), GT_OK);
+	assert_int_equal(gt_record_write(path, records, NULL), GT_OK);
+	json_decref(records);
+	free(path);
+}
 
 static void test_comparison_backs(void **state)
 {
 	(void)state;
-	put("t", "stages.json", RECORD("true", "true"));
+	put_record("t", true, json_true());
 	assert_null(audit("PASS", "", ""));
 	expect_finding(audit("Numerics", "value", "comparison"), "says otherwise");
-	put("t", "stages.json", RECORD("true", "false"));
+	put_record("t", true, json_false());
 	assert_null(audit("Numerics", "value", "comparison"));
 	expect_finding(audit("PASS", "", ""), "says otherwise");
 }
@@ -77,12 +90,14 @@ static void test_no_record(void **state)
 {
 	(void)state;
 	expect_finding(audit("PASS", "", ""), "stages.json");
-	put("t", "stages.json", "{\"format\":1,\"stages\":{}}");
+	put_record("t", true, json_integer(1));
 	expect_finding(audit("PASS", "", ""), "no comparison");
-	put("t", "stages.json", RECORD("false", "true"));
+	put_record("t", false, json_true());
 	expect_finding(audit("PASS", "", ""), "no comparison");
-	put("t", "stages.json", "{\"format\":1,\"sta");
-	expect_finding(audit("PASS", "", ""), "not JSON");
+	put("t", "stages.json", "{\n  \"format\": 2,\n  \"sta");
+	expect_finding(audit("PASS", "", ""), "is damaged");
+	put_record("u", true, json_true());
+	expect_finding(audit("PASS", "", ""), "that of another test");
 	// A run without a comparison compares nothing, and says so.
 	assert_null(audit("PASS", "partial", ""));
 }

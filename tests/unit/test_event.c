@@ -317,7 +317,7 @@ static void test_no_file(void **state)
 	struct seen seen = {0};
 	assert_int_equal(gt_event_read_file("/no/such/file", note, &seen, &torn, &err), GT_NOT_FOUND);
 	assert_non_null(strstr(err.text, "/no/such/file"));
-	assert_int_equal(gt_event_read_file(folder, note, &seen, &torn, &err), GT_IO);
+	assert_int_equal(gt_event_read_file(folder, note, &seen, &torn, &err), GT_BAD_DATA);
 	assert_int_equal(seen.count, 0);
 }
 

@@ -308,6 +308,18 @@ static void test_paths(void **state)
 		assert_false(gt_path_is_plain(bad[i]));
 }
 
+static void test_names_below(void **state)
+{
+	(void)state;
+	static const char *const below[] = {"a", "a.bin", "x/y.bin", "..a", "a..", "a/...", "./a"};
+	static const char *const outside[] = {"", "/", "/etc/passwd", "..", "../a", "a/..", "a/../b",
+	                                      "x/y/.."};
+	for (size_t i = 0; i < GT_COUNTOF(below); i++)
+		assert_true(gt_path_stays_below(below[i]));
+	for (size_t i = 0; i < GT_COUNTOF(outside); i++)
+		assert_false(gt_path_stays_below(outside[i]));
+}
+
 #define FILE_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 static void test_temporary_folder(void **state)
@@ -354,6 +366,7 @@ int main(void)
 		FILE_TEST(test_remove_deep_tree),
 		FILE_TEST(test_remove_locked_tree),
 		FILE_TEST(test_paths),
+		FILE_TEST(test_names_below),
 		FILE_TEST(test_temporary_folder),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

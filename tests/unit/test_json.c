@@ -1,5 +1,6 @@
 // JSON files and members: what is wrong is said with its place.
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 
 #include <math.h>
@@ -8,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -141,6 +143,130 @@ static void test_members(void **state)
 	json_decref(o);
 }
 
+// --- sealed files
+
+static struct gt_buf sealed_text(const json_t *json)
+{
+	struct gt_buf text = {0};
+	assert_int_equal(gt_json_write_sealed(path, json, NULL), GT_OK);
+	assert_int_equal(gt_file_read(path, 4000, &text, NULL), GT_OK);
+	return text;
+}
+
+static void test_sealed(void **state)
+{
+	(void)state;
+	struct gt_err err;
+	json_t *json = json_pack("{s:i,s:f,s:s,s:{}}", "format", 2, "atol", 0.1 + 1e-17, "s", "\n}\n",
+	                         "o"), *back;
+	gt_json_set(json, "odd", json_real(0.1234567890123456789));
+	gt_json_set(json, "tiny", json_real(5e-324));
+	struct gt_buf text = sealed_text(json);
+	char sum[GT_HASH_SIZE], *end = gt_buf_take(&text);
+	char *at = strstr(end, ",\n  \"sum\": \"");
+	assert_non_null(at);
+	gt_hash_bytes(end, (size_t)(at - end), sum);
+	assert_memory_equal(at + 12, sum, GT_HASH_SIZE - 1);
+	assert_string_equal(at + 12 + GT_HASH_SIZE - 1, "\"\n}\n");
+	assert_int_equal(gt_json_read_sealed(path, 2, &back, &err), GT_OK);
+	assert_true(json_equal(json, back)); // to the last bit of each number
+	json_decref(back);
+	assert_int_equal(gt_json_read_sealed(path, 3, &back, &err), GT_BAD_DATA);
+	assert_non_null(strstr(err.text, "x.json' has format 2, which is older than this program"));
+	assert_int_equal(gt_json_read_sealed(path, 1, &back, &err), GT_BAD_DATA);
+	assert_non_null(strstr(err.text, "newer than this program: it reads format 1"));
+	assert_null(back);
+	free(end);
+	json_decref(json);
+}
+
+static void test_unsealed(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *part;
+	} cases[] = {
+		{"{\n  \"format\": 1,\n  \"a\": 1\n}\n", "has format 1, which is older"},
+		{"{\n  \"format\": 3\n}\n", "has format 3, which is newer"},
+		{"{\n  \"format\": 2\n}\n", "is damaged"},
+		{"{\n  \"format\": -1\n}\n", "is damaged"},
+		{"{\n  \"format\": 99999999999999999999999\n}\n", "newer"},
+		{"{\n  \"format\": 1,\n  \"sum\": \"0123456789abcdef0123456789abcdef\"\n}\n", "is damaged"},
+		{"", "is damaged"},
+		{"{}\n", "is damaged"},
+		{"[[[[", "is damaged"},
+	};
+	for (size_t i = 0; i < GT_COUNTOF(cases); i++) {
+		struct gt_err err;
+		json_t *json;
+		assert_int_equal(gt_file_write(path, cases[i].text, strlen(cases[i].text), NULL), GT_OK);
+		assert_int_equal(gt_json_read_sealed(path, 2, &json, &err), GT_BAD_DATA);
+		assert_null(json);
+		if (!strstr(err.text, cases[i].part) || !strstr(err.text, path))
+			fail_msg("%s: %s", cases[i].text, err.text);
+	}
+}
+
+// Every byte, changed in every bit, and every length but the right one.
+static void test_sealed_damage(void **state)
+{
+	(void)state;
+	struct gt_err err;
+	json_t *json = json_pack("{s:i,s:{s:[f,b,n],s:s}}", "format", 2, "a", "b", 0.5, 1, "c", "\xC3\xA9"),
+	       *back;
+	struct gt_buf text = sealed_text(json);
+	for (size_t i = 0; i <= text.length * 9; i++) {
+		size_t at = i / 9, bit = i % 9, n = bit == 8 ? at : text.length;
+		char whole = text.data[at];
+		if (bit < 8 && at < text.length)
+			text.data[at] = (char)(whole ^ 1 << bit);
+		assert_int_equal(gt_file_write(path, text.data, n, NULL), GT_OK);
+		gt_code rc = gt_json_read_sealed(path, 2, &back, &err);
+		assert_int_equal(rc, at == text.length ? GT_OK : GT_BAD_DATA);
+		if (rc && !strstr(err.text, "is damaged"))
+			fail_msg("byte %zu: %s", at, err.text);
+		json_decref(back);
+		text.data[at] = whole;
+	}
+	gt_buf_free(&text);
+	json_decref(json);
+}
+
+// A right sum makes nobody believe what is no JSON, or too deep, or too large.
+static void test_sealed_hostile(void **state)
+{
+	(void)state;
+	struct gt_err err;
+	json_t *back;
+	char *deep = malloc(100001);
+	memset(deep, '[', 100000);
+	deep[100000] = '\0';
+	const char *bodies[] = {"", deep, "1e999", "123456789012345678901234567890", "\"\\u0000\"",
+	                        "1,\n  \"format\": 2", "\"\xFF\"", "{\"\\u0000\":1}"};
+	for (size_t i = 0; i < GT_COUNTOF(bodies); i++) {
+		char sum[GT_HASH_SIZE], *body = gt_format("{\n  \"format\": 2,\n  \"a\": %s", bodies[i]);
+		gt_hash_bytes(body, strlen(body), sum);
+		char *text = gt_format("%s,\n  \"sum\": \"%s\"\n}\n", body, sum);
+		assert_int_equal(gt_file_write(path, text, strlen(text), NULL), GT_OK);
+		assert_int_equal(gt_json_read_sealed(path, 2, &back, &err), GT_BAD_DATA);
+		if (!strstr(err.text, "x.json' is not JSON: line"))
+			fail_msg("%.20s: %s", bodies[i], err.text);
+		free(text);
+		free(body);
+	}
+	free(deep);
+	assert_int_equal(gt_file_write(path, "", 0, NULL), GT_OK);
+	assert_int_equal(truncate(path, (off_t)1 << 40), 0);
+	assert_int_equal(gt_json_read_sealed(path, 2, &back, &err), GT_BAD_DATA);
+	assert_non_null(strstr(err.text, "more than the limit"));
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(gt_json_read_sealed(path, 2, &back, &err), GT_BAD_DATA);
+	assert_non_null(strstr(err.text, "is not a regular file"));
+	unlink(path);
+	assert_int_equal(gt_json_read_sealed(path, 2, &back, &err), GT_NOT_FOUND);
+}
+
 static void assert_text(json_t *value, const char *wanted)
 {
 	assert_string_equal(json_string_value(value), wanted);
@@ -167,6 +293,10 @@ int main(void)
 		cmocka_unit_test(test_write),
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_sealed),
+		cmocka_unit_test(test_unsealed),
+		cmocka_unit_test(test_sealed_damage),
+		cmocka_unit_test(test_sealed_hostile),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
 }

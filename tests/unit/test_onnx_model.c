@@ -450,19 +450,6 @@ static void damaged_models_do_no_harm(void **state)
 	gt_buf_free(&whole);
 }
 
-static void locations(void **state)
-{
-	(void)state;
-	static const char *const safe[] = {"a", "a.bin", "x/y.bin", "..a", "a..", "a/...", "./a"};
-	static const char *const unsafe[] = {"", "/", "/etc/passwd", "..", "../a", "a/..",
-	                                     "a/../b", "x/y/.."};
-	for (size_t i = 0; i < GT_COUNTOF(safe); i++)
-		assert_true(gt_onnx_location_is_safe(safe[i]));
-	for (size_t i = 0; i < GT_COUNTOF(unsafe); i++)
-		assert_false(gt_onnx_location_is_safe(unsafe[i]));
-	assert_false(gt_onnx_location_is_safe(NULL));
-}
-
 // --- the onnx package's own node tests ---
 
 static char *node_tests(void)
@@ -561,7 +548,6 @@ int main(void)
 		cmocka_unit_test(what_is_no_model_is_refused),
 		cmocka_unit_test(nesting_is_bounded),
 		cmocka_unit_test(damaged_models_do_no_harm),
-		cmocka_unit_test(locations),
 		cmocka_unit_test(the_node_tests_of_onnx_are_read),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

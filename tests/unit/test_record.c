@@ -12,6 +12,9 @@
 
 #include <cmocka.h>
 
+#define H "0123456789abcdef0123456789abcdef"
+#define I "ffffffffffffffffffffffffffffffff"
+
 static char folder[64];
 static struct gt_err err;
 
@@ -61,18 +64,18 @@ static void assert_member(const json_t *record, const char *key, const char *wan
 static void test_members(void **state)
 {
 	(void)state;
-	json_t *r = make("{\"files\":[{\"name\":\"f\",\"hash\":\"h\"}],\"detail\":{\"a\":1,\"sources\":"
-	                 "[{\"name\":\"/s/x.pb\",\"hash\":\"i\"}]}}",
-	                 "[{\"name\":\"m\",\"stage\":\"setup\",\"hash\":\"j\"},{\"name\":\"gone\"}]");
+	json_t *r = make("{\"files\":[{\"name\":\"f\",\"hash\":\"" H "\"}],\"detail\":{\"a\":1,\"sources\":"
+	                 "[{\"name\":\"/s/x.pb\",\"hash\":\"" I "\"}]}}",
+	                 "[{\"name\":\"m\",\"stage\":\"setup\",\"hash\":\"" H "\"},{\"name\":\"gone\"}]");
 	assert_member(r, "attempt", "2");
 	assert_member(r, "ok", "true");
 	assert_member(r, "seconds", "0.25");
 	assert_member(r, "user_seconds", "1.5");
 	assert_member(r, "max_rss_kb", "7");
-	assert_member(r, "files", "[{\"name\":\"f\",\"hash\":\"h\"}]");
+	assert_member(r, "files", "[{\"name\":\"f\",\"hash\":\"" H "\"}]");
 	assert_member(r, "detail", "{\"a\":1}");
 	assert_member(r, "inputs",
-	              "[{\"name\":\"m\",\"hash\":\"j\"},{\"name\":\"/s/x.pb\",\"hash\":\"i\"}]");
+	              "[{\"name\":\"m\",\"hash\":\"" H "\"},{\"name\":\"/s/x.pb\",\"hash\":\"" I "\"}]");
 	assert_member(r, "tool", "{}");
 	assert_null(json_object_get(r, "event"));
 	assert_null(json_object_get(r, "test"));
@@ -84,7 +87,10 @@ static void test_hostile_replies(void **state)
 	(void)state;
 	static const char *const replies[] = {
 		"{}", "{\"files\":7,\"detail\":[]}", "{\"detail\":{\"sources\":7}}",
-		"{\"detail\":{\"sources\":[7,{},{\"name\":1,\"hash\":\"h\"},{\"name\":\"n\"}]}}"};
+		"{\"files\":[7,{},{\"name\":\"n\"},{\"name\":\"n\",\"hash\":\"h\"},"
+		"{\"name\":\"../n\",\"hash\":\"" H "\"},{\"name\":\"/n\",\"hash\":\"" H "\"}]}",
+		"{\"detail\":{\"sources\":[7,{},{\"name\":1,\"hash\":\"" H "\"},{\"name\":\"n\"},"
+		"{\"name\":\"n/../../x\",\"hash\":\"" H "\"}]}}"};
 	for (size_t i = 0; i < GT_COUNTOF(replies); i++) {
 		json_t *r = make(replies[i], "[]");
 		assert_member(r, "inputs", "[]");
@@ -106,6 +112,49 @@ static void test_read_back(void **state)
 	assert_true(json_equal(records, again));
 	json_decref(again);
 	json_decref(records);
+}
+
+// With a right sum, but of a form that would lead elsewhere or say nothing.
+static void test_hostile_records(void **state)
+{
+	(void)state;
+#define FILE_LIST(name, hash) "[{\"name\":\"" name "\",\"bytes\":1,\"hash\":\"" hash "\"}]"
+#define RECORD(ok, files, inputs) \
+	"{\"setup\":{\"ok\":" ok ",\"files\":" files ",\"inputs\":" inputs "}}"
+	static const struct {
+		bool good;
+		const char *stages;
+	} cases[] = {
+		{true, "{}"},
+		{true, RECORD("true", FILE_LIST("a", H), FILE_LIST("/suite/x.pb", H))},
+		{true, RECORD("false", FILE_LIST("data_set_1/a", H), "[]")},
+		{false, "7"},
+		{false, "{\"setup\":7}"},
+		{false, "{\"setup\":{}}"},
+		{false, RECORD("1", "[]", "[]")},
+		{false, RECORD("true", "{}", "[]")},
+		{false, RECORD("true", "[]", "null")},
+		{false, RECORD("true", FILE_LIST("../a", H), "[]")},
+		{false, RECORD("true", FILE_LIST("a/../../b", H), "[]")},
+		{false, RECORD("true", FILE_LIST("/etc/passwd", H), "[]")},
+		{false, RECORD("true", FILE_LIST("", H), "[]")},
+		{false, RECORD("true", FILE_LIST("a", "h"), "[]")},
+		{false, RECORD("true", FILE_LIST("a", "0123456789ABCDEF0123456789ABCDEF"), "[]")},
+		{false, RECORD("true", "[]", FILE_LIST("../a", H))},
+		{false, RECORD("true", "[]", "[{\"name\":7}]")},
+	};
+	for (size_t i = 0; i < GT_COUNTOF(cases); i++) {
+		json_t *records = gt_record_new(), *back;
+		gt_json_set(records, "stages", json_loads(cases[i].stages, JSON_DECODE_ANY, NULL));
+		assert_int_equal(gt_record_write(folder, records, &err), GT_OK);
+		gt_code rc = gt_record_read(folder, &back, &err);
+		if (rc != (cases[i].good ? GT_OK : GT_BAD_DATA))
+			fail_msg("%s: %d %s", cases[i].stages, rc, err.text);
+		if (rc && (!strstr(err.text, folder) || !strstr(err.text, "run the test again from setup")))
+			fail_msg("%s", err.text);
+		json_decref(back);
+		json_decref(records);
+	}
 }
 
 static void test_trust(void **state)
@@ -141,6 +190,7 @@ static void test_trust(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {RECORD_TEST(test_members), RECORD_TEST(test_hostile_replies),
-	                                   RECORD_TEST(test_read_back), RECORD_TEST(test_trust)};
+	                                   RECORD_TEST(test_read_back), RECORD_TEST(test_trust),
+	                                   RECORD_TEST(test_hostile_records)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

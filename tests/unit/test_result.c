@@ -217,6 +217,14 @@ static void test_order_of_events(void **state)
 	refuse(&r, TEST("a", "PASS"), "named twice");
 	refuse(&r, START("a", "setup", 1), "has 2 tests, but 1");
 	refuse(&r, RUN_END(true), "has 2 tests, but 1");
+	static const char *const elsewhere[] = {"", ".", "..", ".x", "/etc", "../x", "a/b"};
+	for (size_t i = 0; i < GT_COUNTOF(elsewhere); i++) {
+		char *text = gt_format("{\"event\":\"test\",\"t\":1,\"test\":\"b\",\"suite\":\"s\","
+		                       "\"folder\":\"%s\",\"expect\":\"PASS\",\"reason\":\"\"}",
+		                       elsewhere[i]);
+		refuse(&r, text, "that is no name");
+		free(text);
+	}
 	apply(&r, TEST("b", "PASS"));
 	apply(&r, START("a", "setup", 1));
 	refuse(&r, TEST("c", "PASS"), "after the first stage");
@@ -304,7 +312,7 @@ static void test_many_tests(void **state)
 	apply(&r, RUN_START(1000));
 	for (int i = 0; i < 1000; i++) {
 		char *text = gt_format("{\"event\":\"test\",\"t\":1,\"test\":\"t%d\",\"suite\":\"\","
-		                       "\"folder\":\"\",\"expect\":\"PASS\",\"reason\":\"\"}", i);
+		                       "\"folder\":\"f\",\"expect\":\"PASS\",\"reason\":\"\"}", i);
 		apply(&r, text);
 		free(text);
 	}

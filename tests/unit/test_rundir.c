@@ -276,8 +276,7 @@ static void put(const char *name)
 	*slash = '\0';
 	assert_int_equal(gt_make_folders(path, &err), GT_OK);
 	*slash = '/';
-	static const char text[] = "{\"format\":1,\"stages\":{},\"old\":1}";
-	assert_int_equal(gt_file_write(path, text, sizeof text - 1, &err), GT_OK);
+	assert_int_equal(gt_file_write(path, "x", 1, &err), GT_OK);
 	free(path);
 }
 
@@ -297,8 +296,11 @@ static void test_folder_of_a_test(void **state)
 	                       .folder = (char[]){"t"}, .model = (char[]){"/m"}};
 	json_t *options = json_object(), *records;
 	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
-	put("stages.json");
 	put("input.json");
+	json_t *old = gt_record_new();
+	gt_json_set(old, "old", json_integer(1));
+	assert_int_equal(gt_record_write("run/t", old, &err), GT_OK);
+	json_decref(old);
 	put("input.0.bin");
 	put("inputs");
 	put("data_set_1/input.0.bin");
@@ -319,12 +321,13 @@ static void test_folder_of_a_test(void **state)
 	json_decref(records);
 	assert_int_equal(count_files(), 1);
 	json_t *json;
-	assert_int_equal(gt_json_read("run/t/test.json", &json, &err), GT_OK);
+	assert_int_equal(gt_record_read_test("run/t", &json, &err), GT_OK);
 	assert_string_equal(gt_json_string_or(json_object_get(json, "test"), "model", ""), "/m");
 	json_decref(json);
 	// What cannot be read, or is of a later program, is neither used nor touched.
-	static const char *const bad[] = {"[", "{}", "{\"format\":1}", "{\"format\":1,\"stages\":7}",
-	                                  "{\"format\":2,\"stages\":{}}", "{\"format\":\"1\",\"stages\":{}}"};
+	static const char *const bad[] = {"[", "{}", "{\"format\":2,\"stages\":{}}",
+	                                  "{\n  \"format\": 1,\n  \"stages\": {}\n}\n",
+	                                  "{\n  \"format\": 3,\n  \"stages\": {}\n}\n"};
 	for (size_t i = 0; i < GT_COUNTOF(bad); i++) {
 		assert_int_equal(gt_file_write("run/t/stages.json", bad[i], strlen(bad[i]), &err), GT_OK);
 		assert_int_equal(unlink("run/t/test.json") == 0 || i > 0, 1);
@@ -349,8 +352,11 @@ static void test_record_of_kept_inputs(void **state)
 	json_t *options = json_object(), *records;
 	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
 	assert_int_equal(gt_make_folders("run/t", &err), GT_OK);
-	json_t *old = json_pack("{s:i,s:{s:{s:i},s:{s:i}}}", "format", 1, "stages", "setup", "x", 1,
-	                        "construct_inputs", "x", 2);
+	json_t *old = gt_record_new();
+	static const char *const done[] = {"setup", "construct_inputs"};
+	for (int i = 0; i < 2; i++)
+		gt_json_set(json_object_get(old, "stages"), done[i],
+		            json_pack("{s:b,s:[],s:[],s:i}", "ok", 1, "files", "inputs", "x", i + 1));
 	assert_int_equal(gt_record_write("run/t", old, &err), GT_OK);
 	assert_int_equal(gt_rundir_test(&dir, &test, options, true, true, &records, &err), GT_OK);
 	for (int from_disk = 0; from_disk < 2; from_disk++) {
@@ -364,6 +370,37 @@ static void test_record_of_kept_inputs(void **state)
 			assert_int_equal(gt_record_read("run/t", &records, &err), GT_OK);
 	}
 	json_decref(old);
+	json_decref(options);
+	gt_rundir_close(&dir);
+}
+
+// What somebody put a link in the place of is left alone, whatever the run does.
+static void test_links(void **state)
+{
+	(void)state;
+	struct gt_case test = {.id = (char[]){"t"}, .name = (char[]){"t"}, .suite = (char[]){"s"},
+	                       .folder = (char[]){"t"}, .model = (char[]){"/m"}};
+	json_t *options = json_object(), *records;
+	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
+	for (int fresh = 0; fresh < 4; fresh++) {
+		assert_int_equal(gt_remove_tree("run/t", &err), GT_OK);
+		assert_int_equal(gt_make_folders("precious/sub", &err), GT_OK);
+		assert_int_equal(gt_file_write("precious/sub/x", "x", 1, &err), GT_OK);
+		if (fresh < 2)
+			assert_int_equal(symlink("../precious", "run/t"), 0);
+		put("input.json");
+		if (fresh >= 2)
+			assert_int_equal(symlink("../../precious", "run/t/data_set_1"), 0);
+		assert_int_equal(gt_rundir_test(&dir, &test, options, fresh % 2, false, &records, &err),
+		                 GT_OK);
+		json_decref(records);
+		struct gt_names names = {0};
+		assert_int_equal(gt_list_folder("precious", &names, &err), GT_OK);
+		assert_int_equal(names.count, fresh < 2 ? 2 : 1); // input.json came through the link above
+		gt_names_free(&names);
+		assert_true(gt_is_file("precious/sub/x") && gt_is_file("run/t/test.json"));
+		assert_int_equal(gt_remove_tree("precious", &err), GT_OK);
+	}
 	json_decref(options);
 	gt_rundir_close(&dir);
 }
@@ -393,6 +430,20 @@ static void test_last_jobs(void **state)
 	gt_rundir_close(&dir);
 }
 
+// A lock that is a pipe with a name must keep nobody waiting.
+static void test_lock_is_a_pipe(void **state)
+{
+	(void)state;
+	int lock;
+	assert_int_equal(gt_make_folders("run/t", &err), GT_OK);
+	assert_int_equal(gt_file_write("run/events.jsonl", "", 0, &err), GT_OK);
+	assert_int_equal(mkfifo("run/run.lock", 0600), 0);
+	assert_int_equal(gt_rundir_share("run/t", &lock, &err), GT_OK);
+	close(lock);
+	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
+	gt_rundir_close(&dir);
+}
+
 #define DIR_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -402,6 +453,7 @@ int main(void)
 		DIR_TEST(test_left_over_working_folders), DIR_TEST(test_shared_lock),
 		DIR_TEST(test_scratch), DIR_TEST(test_scratch_again), DIR_TEST(test_folder_of_a_test),
 		DIR_TEST(test_record_of_kept_inputs), DIR_TEST(test_last_jobs),
+		DIR_TEST(test_links), DIR_TEST(test_lock_is_a_pipe),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -353,7 +353,7 @@ static void test_stages_of_earlier_runs(void **state)
 	only_stages(GT_COUNTOF(second), second);
 	assert_int_equal(run_in("parts"), GT_OK);
 	assert_true(result.complete);
-	assert_test("fine", "compilation", "error", "stages.json' is not JSON");
+	assert_test("fine", "compilation", "error", "stages.json' is damaged");
 	assert_test("other", "PASS", "partial", "");
 	// With setup everything begins anew.
 	only_stages(GT_COUNTOF(first), first);

@@ -1,6 +1,7 @@
 // Requests to a job: stages on real files with an engine that is none, and requests that are wrong.
 #include "base/file.h"
 #include "base/hash.h"
+#include "core/options.h"
 #include "stage/serve.h"
 #include "tensor/onnx.h"
 #include "worker/frame.h"
@@ -80,9 +81,23 @@ static const struct gt_engine engine = {.name = "fake", .compiler = &compiler_op
 
 // --- asking
 
+// Options that a test does not speak of are those of a run without flags.
+static void complete_options(json_t *request)
+{
+	json_t *options = json_object_get(request, "options");
+	struct gt_options o;
+	gt_options_init(&o);
+	json_t *all = gt_options_to_json(&o);
+	if (options)
+		json_object_update_missing(options, all);
+	json_decref(all);
+	gt_options_free(&o);
+}
+
 static bool ask_json(const struct gt_engine *e, json_t *request)
 {
 	struct gt_server server = {.engine = e};
+	complete_options(request);
 	char *text = json_dumps(request, 0);
 	char *answer = gt_stage_serve(&server, text);
 	json_decref(reply);
