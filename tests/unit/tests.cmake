@@ -48,3 +48,8 @@ gt_unit_test(memory base worker)
 gt_unit_test(backtrace base worker)
 # The callers that the test looks for are there.
 target_compile_options(test_backtrace PRIVATE -fno-optimize-sibling-calls -fno-inline)
+# It damages what the program itself has written.
+if(TARGET gauntlet AND TARGET gauntlet_worker)
+  gt_unit_test(damage run stage report suite)
+  set_property(TEST unit.damage APPEND PROPERTY ENVIRONMENT "GAUNTLET_BINARY=$<TARGET_FILE:gauntlet>")
+endif()

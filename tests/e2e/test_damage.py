@@ -1,0 +1,240 @@
+"""Files of a run that were damaged, and the commands that read them (docs/formats.md, "Damage").
+
+Every byte of every file is unit.damage's; here are some of each file, through the program.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import time
+import unittest
+
+import numpy as np
+
+import support
+from support import STAGES, read_text, write_text
+
+CLASS = '''
+import numpy as np
+from onnx import TensorProto, helper
+from gauntlet import OnnxTest, register
+
+@register("classy")
+class Classy(OnnxTest):
+    def construct_model(self):
+        graph = helper.make_graph(
+            [helper.make_node("Neg", ["x"], ["y"])], "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])])
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+    def apply_postprocessing(self, outputs):
+        return [np.argsort(outputs[0]).astype(np.int64)]
+'''
+
+# The first stage that reads a file which an earlier one left.
+READERS = [
+    (r"model\.onnx|weights\.bin", "import_model"),
+    (r"model\.torch_onnx\.mlir", "compilation"),
+    (r"compiled_model\.vmfb|import\.json", "compiled_inference"),
+    (r"(data_set_1/)?input\.(json|0\.bin)", "compiled_inference"),
+    (r"processed/.*", "comparison"),
+    (r"(data_set_1/)?(golden_)?output\.(json|0\.bin)", "comparison"),
+]
+UNREAD = r"comparison\.json|inference_comparison\.log|.*\.output"
+
+
+def reader(test, name):
+    for pattern, stage in READERS:
+        if re.fullmatch(pattern, name):
+            return "postprocessing" if test == "classy" and re.match("golden|output", name) else stage
+    return None
+
+
+def damages(data, chance):
+    """(what was done, bytes): cut at the start, at the end, somewhere; changed there."""
+    places = [0, len(data) - 1, chance.randrange(len(data))]
+    for at in places:
+        yield f"cut at {at}", data[:at]
+        changed = bytearray(data)
+        changed[at] ^= 1 << chance.randrange(8)
+        yield f"changed at {at}", bytes(changed)
+
+
+class Damage(support.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        x = np.array([[1, -2, 3], [-4, 5, -6]], np.float32)
+        support.write_test(cls.path("suite", "plain"), support.unary("Abs"),
+                           ([x], [np.abs(x)]), ([x * 2], [np.abs(x * 2)]))
+        support.write_test(cls.path("suite", "wrong"), support.unary("Abs"), ([x], [x]))
+        write_text(cls.path("classes.py"), CLASS)
+        cls.chance = random.Random(7)
+        cls.flags = ["--suite", "suite", "--suite", "classes.py", "--color", "never"]
+        cls.run_tests("whole", *cls.flags, code=1)
+        cls.report = cls.gauntlet("report", "--color", "never", "whole")
+        cls.results = support.Run(cls.path("whole")).results
+        cls.ends_of = {t["test"]: (t["status"], t["why"]) for t in cls.results["tests"]}
+        assert cls.ends_of == {"plain": ("PASS", ""), "wrong": ("Numerics", "value"),
+                               "classy": ("PASS", "")}, cls.ends_of
+
+    def copy(self):
+        shutil.rmtree(self.path("r"), ignore_errors=True)
+        shutil.copytree(self.path("whole"), self.path("r"), symlinks=True)
+
+    def files(self, test):
+        top = self.path("whole", test)
+        for folder, _, names in os.walk(top):
+            for name in names:
+                yield os.path.relpath(os.path.join(folder, name), top)
+
+    def write(self, data, *parts):
+        with open(self.path("r", *parts), "wb") as f:
+            f.write(data)
+
+    def read(self, *parts):
+        with open(self.path("whole", *parts), "rb") as f:
+            return f.read()
+
+    def refused_stage(self, stage, test, name):
+        """By hand the stage does not begin: one line that names the file."""
+        ran = self.gauntlet("stage", stage, f"r/{test}")
+        self.assertEqual((ran.code, ran.out), (2, ""), ran)
+        self.assertRegex(ran.err, r"\Agauntlet: [^\n]+\n\Z")
+        self.assertIn(os.path.basename(name), ran.err)
+
+    def test_every_file_by_hand(self):
+        for test in self.ends_of:
+            self.copy()
+            for name in sorted(self.files(test)):
+                data = self.read(test, name)
+                stage = "comparison" if name in ("test.json", "stages.json") else reader(test, name)
+                if not stage:
+                    self.assertRegex(name, UNREAD, "who reads it?")
+                    continue
+                for what, bad in damages(data, self.chance):
+                    with self.subTest(file=f"{test}/{name}", what=what):
+                        self.write(bad, test, name)
+                        self.refused_stage(stage, test, name)
+                self.write(data, test, name)
+            ran = self.gauntlet("stage", "comparison", f"r/{test}")
+            self.assertEqual(ran.code, int(test == "wrong"), ran)
+
+    def test_every_file_in_a_run(self):
+        """All tests lose the same file; each fails at the stage that would have read it, or passes."""
+        names = sorted({name for test in self.ends_of for name in self.files(test)})
+        for name in names:
+            self.copy()
+            has = [t for t in self.ends_of if os.path.isfile(self.path("whole", t, name))]
+            stages = {reader(t, name) for t in has} - {None} or {"comparison"}
+            for test in has:
+                data = self.read(test, name)
+                self.write(self.chance.choice(list(damages(data, self.chance)))[1], test, name)
+            for stage in stages:
+                with self.subTest(name, stage=stage):
+                    later = STAGES[STAGES.index(stage):]
+                    _, run = self.run_tests("r", *self.flags, "--stages", *later, code=1)
+                    for test in self.ends_of:
+                        reads = name == "stages.json" or reader(test, name) == stage
+                        if test in has and reads:
+                            status = "results-summary" if stage == "comparison" else stage
+                            self.ends(run, test, status, "error", [os.path.basename(name)])
+                        elif not any(reader(test, name) == s for s in stages):
+                            self.assertEqual(run.end(test), self.ends_of[test])
+
+    def test_report(self):
+        journal = self.read("events.jsonl")
+        self.copy()
+        for _ in range(8):
+            for what, bad in damages(journal, self.chance):
+                with self.subTest(what):
+                    self.write(bad, "events.jsonl")
+                    ran = self.gauntlet("report", "--color", "never", "r")
+                    if ran.code == 2:
+                        self.assertRegex(ran.err, r"\Agauntlet: [^\n]*events.jsonl' line \d+: [^\n]+\n\Z")
+                        continue
+                    self.assertEqual(ran.code, 6, ran)
+                    for test in support.Run(self.path("r")).results["tests"]:
+                        if test["status"]:
+                            self.assertEqual((test["status"], test["why"]),
+                                             self.ends_of[test["test"]])
+        # What a report is made from is the journal alone.
+        self.copy()
+        self.write(b"\0" * 99, "results.json")
+        for test in self.ends_of:
+            for name in self.files(test):
+                self.write(b"", test, name)
+        ran = self.gauntlet("report", "--color", "never", "r")
+        self.assertEqual((ran.code, ran.out.replace("/r/", "/whole/")),
+                         (self.report.code, self.report.out))
+        self.assertEqual(support.Run(self.path("r")).results, self.results)
+
+    def test_audit(self):
+        """A record that is damaged before its run has ended backs no result."""
+        fake = write_text(self.path("slow.fake"), json.dumps({"a": {}, "b": {"setup": "sleep"}}))
+        runner = subprocess.Popen(
+            [support.BINARY, "run", "-r", "audit", "-j", "1", "--suite", fake, "--timeout", "setup=3",
+             "--retries", "timeout=0"], cwd=self.here, env=support.environment(GAUNTLET_FAKE="1"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        path, journal = self.path("audit", "a", "stages.json"), self.path("audit", "events.jsonl")
+        until = time.monotonic() + 30
+        while time.monotonic() < until and not (
+                os.path.exists(journal) and '"event":"test-end","test":"a"' in read_text(journal)):
+            time.sleep(0.02)
+        with open(path, "r+b") as f:
+            f.seek(-9, os.SEEK_END)
+            f.write(b"!")
+        _, errors = runner.communicate(timeout=60)
+        self.assertEqual(runner.returncode, 6, errors)
+        self.assertRegex(errors, r"gauntlet: audit: 'a' ended as PASS, but '[^\n]*/a/stages.json' is damaged")
+
+    def test_records_of_somebody_else(self):
+        self.copy()
+        path = self.path("r", "plain", "stages.json")
+        whole = support.read_json(path)
+        secret = write_text(self.path("secret"), "secret")
+        for name in ("../../secret", secret, "data_set_1/../../../secret"):
+            record = json.loads(json.dumps(whole))
+            record["stages"]["compiled_inference"]["files"].append(
+                {"name": name, "bytes": 6, "hash": support.hash_bytes(b"secret")})
+            support.seal(path, record)
+            for trust in ([], ["--trust"]):
+                self.refused("stage", *trust, "comparison", "r/plain",
+                             says=["stages.json", "the record of compiled_inference"])
+        shutil.copy(self.path("whole", "wrong", "stages.json"), path)
+        self.refused("stage", "comparison", "r/plain", says=["of test 'plain'", "of 'wrong'"])
+
+    def test_links(self):
+        """They are read through, if the content is right, and never written through."""
+        self.copy()
+        outside = self.path("outside")
+        os.mkdir(outside)
+        for name in ("output.0.bin", "stages.json", "comparison.json"):
+            path = self.path("r", "plain", name)
+            shutil.move(path, outside)
+            os.symlink(os.path.join(outside, name), path)
+        before = {n: os.stat(os.path.join(outside, n)).st_mtime_ns for n in os.listdir(outside)}
+        self.assertEqual(self.gauntlet("stage", "comparison", "r/plain").code, 0)
+        self.assertEqual(self.gauntlet("stage", "compiled_inference", "r/plain").code, 0)
+        shutil.rmtree(self.path("r", "plain", "data_set_1"))
+        os.symlink(outside, self.path("r", "plain", "data_set_1"))
+        ran = self.gauntlet("stage", "construct_inputs", "r/plain")
+        self.assertEqual(ran.code, 1, ran)
+        self.assertIn("data_set_1' is a link", ran.out)
+        after = {n: os.stat(os.path.join(outside, n)).st_mtime_ns for n in os.listdir(outside)}
+        self.assertEqual(after, before)
+        # A whole folder elsewhere: the run makes its own.
+        shutil.rmtree(self.path("r", "plain"))
+        os.symlink(outside, self.path("r", "plain"))
+        _, run = self.run_tests("r", *self.flags, code=1)
+        self.assertEqual(run.end("plain"), ("PASS", ""))
+        self.assertFalse(os.path.islink(self.path("r", "plain")))
+        self.assertEqual(sorted(os.listdir(outside)), sorted(before))
+
+
+if __name__ == "__main__":
+    unittest.main()
