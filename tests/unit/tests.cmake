@@ -51,5 +51,6 @@ target_compile_options(test_backtrace PRIVATE -fno-optimize-sibling-calls -fno-i
 # It damages what the program itself has written.
 if(TARGET gauntlet AND TARGET gauntlet_worker)
   gt_unit_test(damage run stage report suite)
-  set_property(TEST unit.damage APPEND PROPERTY ENVIRONMENT "GAUNTLET_BINARY=$<TARGET_FILE:gauntlet>")
+  set_property(TEST unit.damage APPEND PROPERTY ENVIRONMENT "${surroundings}")
+  set_tests_properties(unit.damage PROPERTIES TIMEOUT 300)
 endif()
