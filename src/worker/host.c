@@ -4,6 +4,7 @@
 #include "worker/backtrace.h"
 #include "worker/isolation.h"
 #include "worker/memory.h"
+#include "worker/outbox.h"
 #include "worker/supervisor.h"
 #include "worker/tree.h"
 
@@ -33,6 +34,7 @@ struct running {
 struct host {
 	int control;
 	int signals;
+	struct gt_outbox notices; // the runner may be giving orders and not reading
 	int alive[2]; // the write end closes with this process, whatever ends it
 	struct gt_isolation isolation;
 	const struct gt_host_ops *ops;
@@ -57,11 +59,11 @@ int gt_host_hello(int control, const char *json)
 	return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
-static void notify(const struct host *h, enum gt_notice_kind kind, uint64_t job, int64_t value)
+static void notify(struct host *h, enum gt_notice_kind kind, uint64_t job, int64_t value)
 {
 	struct gt_notice notice = {
 		.magic = GT_ORDER_MAGIC, .kind = kind, .job = job, .value = value};
-	(void)!send(h->control, &notice, sizeof notice, MSG_NOSIGNAL);
+	gt_outbox_send(&h->notices, &notice, sizeof notice, NULL, 0);
 }
 
 // Forking with a second thread leaves the child with locks that nobody will ever release.
@@ -224,7 +226,7 @@ static bool prepare(struct host *h)
 
 int gt_host_serve(int control, const struct gt_host_ops *ops)
 {
-	struct host h = {.control = control, .ops = ops};
+	struct host h = {.control = control, .notices.fd = control, .ops = ops};
 	if (!prepare(&h)) {
 		fprintf(stderr, "gauntlet host: cannot start: %s\n", strerror(errno));
 		return HOST_FAULT;
@@ -239,6 +241,7 @@ int gt_host_serve(int control, const struct gt_host_ops *ops)
 		{.fd = h.signals, .events = POLLIN},
 	};
 	for (bool more = true; more;) {
+		on[0].events = gt_outbox_waits(&h.notices) ? POLLIN | POLLOUT : POLLIN;
 		if (poll(on, GT_COUNTOF(on), -1) < 0) {
 			if (errno == EINTR)
 				continue;
@@ -248,7 +251,9 @@ int gt_host_serve(int control, const struct gt_host_ops *ops)
 		}
 		if (on[1].revents)
 			reap_supervisors(&h);
-		if (on[0].revents)
+		if (on[0].revents & POLLOUT)
+			gt_outbox_flush(&h.notices);
+		if (on[0].revents & ~POLLOUT)
 			more = take_order(&h, &exit_code);
 	}
 	free(h.running);

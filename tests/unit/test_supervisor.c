@@ -548,6 +548,36 @@ static void test_wrong_orders(void **state)
 	close(h.control);
 }
 
+// A runner that gives one order after the other and reads nothing meanwhile gets them all done, and all
+// notices, in the end: the host does not wait for it.
+static void test_runner_does_not_read(void **state)
+{
+	(void)state;
+	enum { JOBS = 600 }; // their notices are more than a socket holds
+	struct host h = start_host();
+	int supervisor[2], child[2], log = memfd_create("log", MFD_CLOEXEC);
+	int where = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supervisor), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, child), 0);
+	close(supervisor[0]); // which ends every job as soon as it begins
+	int fds[GT_ORDER_FDS] = {supervisor[1], child[1], log, where};
+	for (uint64_t i = 0; i < JOBS; i++)
+		send_order(&h, GT_ORDER_START, i, false, fds, GT_ORDER_FDS);
+	bool seen[JOBS] = {false};
+	for (size_t ended = 0; ended < JOBS;) {
+		struct gt_notice notice = take_notice(&h);
+		if (notice.kind != GT_NOTICE_LOST)
+			continue;
+		assert_true(notice.job < JOBS && !seen[notice.job]);
+		seen[notice.job] = true;
+		ended++;
+	}
+	int ours[] = {supervisor[1], child[0], child[1], log, where};
+	for (size_t i = 0; i < GT_COUNTOF(ours); i++)
+		close(ours[i]);
+	stop_host(&h);
+}
+
 static void *sleep_for_ever(void *unused)
 {
 	while (!unused)
@@ -627,6 +657,7 @@ static int run_round(const char *name, enum gt_isolation_kind wanted)
 		ROUND_TEST(test_instance),
 		ROUND_TEST(test_many_jobs),
 		ROUND_TEST(test_wrong_orders),
+		ROUND_TEST(test_runner_does_not_read),
 		ROUND_TEST(test_second_thread),
 	};
 	gt_isolation_probe(&isolation);
