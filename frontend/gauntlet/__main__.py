@@ -1,12 +1,13 @@
 """Command line of the frontend, for the runner and for hands:
 
-    python -I __main__.py host CONTROL_FD LIBRARY     a host process (src/worker/host.h)
+    python -I __main__.py host CONTROL_FD LIBRARY [--once]  a host process (src/worker/host.h)
     python -I __main__.py stage REQUEST REPLY LIBRARY  one stage, from a file to a file
     python -I __main__.py list FILE.py                 names of the tests in a file
 
 LIBRARY is libgauntlet_worker.so.
 """
 
+import functools
 import os
 import sys
 
@@ -19,8 +20,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
-def host(control, library):
-    """Be a host. The exit code of the process: 0 when the runner closed the socket."""
+def host(control, library, once):
+    """Be a host. The exit code of the process: 0 when the runner closed the socket.
+
+    With `once` it is for one job, whose child loads what is needed: a crash on the way is the job's.
+    """
     import json
 
     from gauntlet import worker
@@ -34,13 +38,7 @@ def host(control, library):
         import faulthandler
         import gc
 
-        from gauntlet import importer, service
-
-        importer.warm_up()
-        threads = len(os.listdir("/proc/self/task"))
-        if threads != 1:
-            raise RuntimeError(f"{threads} threads run after loading, and only one may, to fork")
-        identity = importer.identity()
+        identity = {"name": "frontend"} if once else _load()
     except BaseException as error:
         from gauntlet.failure import clean, describe
 
@@ -52,6 +50,10 @@ def host(control, library):
         if not faulthandler.is_enabled():  # in the child: a crash prints where Python stood
             faulthandler.enable()
             worker.catch_crashes()
+        if once:
+            return _answer_once(request)
+        from gauntlet import service
+
         return service.answer(request)
 
     # What is loaded now lives in every job: the collector need not touch, and so copy, its pages.
@@ -60,6 +62,32 @@ def host(control, library):
     if not worker.hello(control, json.dumps(identity)):
         return 3
     return worker.serve(control, answer)
+
+
+@functools.cache
+def _load():
+    """Load what jobs need. Returns the identity of the importer."""
+    from gauntlet import importer, service  # pylint: disable=W0611
+
+    importer.warm_up()
+    return importer.identity()
+
+
+def _answer_once(request):
+    """Serve in a process that has loaded nothing yet."""
+    import json
+
+    from gauntlet.failure import clean, describe
+
+    try:
+        identity = _load()
+    except BaseException as error:
+        why = f"the frontend cannot be loaded with {sys.executable}: {describe(error)}"
+        print(why, file=sys.stderr)
+        return json.dumps({"ok": False, "code": "engine", "message": clean(why)})
+    from gauntlet import service
+
+    return json.dumps({**json.loads(service.answer(request)), "tool": identity})
 
 
 def stage(request, reply, library):
@@ -101,8 +129,8 @@ def listing(path):
 def main(arguments):
     sys.path.insert(0, FRONTEND)
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    if command == "host" and len(rest) == 2 and rest[0].isdigit():
-        return host(int(rest[0]), rest[1])
+    if command == "host" and rest[2:] in ([], ["--once"]) and len(rest) > 1 and rest[0].isdigit():
+        return host(int(rest[0]), rest[1], once=len(rest) == 3)
     if command == "stage" and len(rest) == 3:
         return stage(*rest)
     if command == "list" and len(rest) == 1:

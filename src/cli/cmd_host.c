@@ -31,9 +31,46 @@ static int hello(int control, json_t *identity)
 	return rc;
 }
 
+static gt_code load(const struct gt_engine *engine, json_t **identity, struct gt_err *err)
+{
+	struct gt_toolchain tools;
+	gt_toolchain_find(&tools);
+	gt_code rc = engine->load(&tools, identity, err);
+	gt_toolchain_free(&tools);
+	return rc;
+}
+
+// In a process of one job the job's child loads the engine: threads that this starts, a crash, a wait
+// for ever are then the job's. The reply says which engine it was, as the greeting could not.
+static char *serve_once(void *self, const char *request)
+{
+	struct gt_server *server = self;
+	struct gt_err err = {0};
+	json_t *identity = NULL;
+	json_t *reply = NULL;
+	gt_code rc = server->engine ? load(server->engine, &identity, &err) : GT_OK;
+	if (rc) {
+		fprintf(stderr, "%s\n", err.text);
+		reply = json_pack("{s:b,s:s,s:o}", "ok", 0, "code", gt_code_name(rc), "message",
+		                  gt_json_text(err.text));
+	} else {
+		char *text = gt_stage_serve(server, request);
+		reply = json_loads(text, 0, NULL);
+		free(text);
+	}
+	if (identity)
+		gt_json_set(reply, "tool", identity);
+	char *text = json_dumps(reply, JSON_COMPACT);
+	json_decref(reply);
+	if (!text)
+		abort();
+	return text;
+}
+
 int gt_cmd_host(int argc, char **argv)
 {
-	enum gt_host_kind kind = argc == 3 ? gt_host_parse(argv[1]) : GT_HOST_COUNT;
+	bool once = argc == 4 && strcmp(argv[3], GT_HOST_ONCE) == 0;
+	enum gt_host_kind kind = argc == 3 || once ? gt_host_parse(argv[1]) : GT_HOST_COUNT;
 	if (kind == GT_HOST_COUNT || kind == GT_HOST_FRONTEND) {
 		fputs("gauntlet host: this command is for 'gauntlet run' only\n", stderr);
 		return GT_EXIT_USAGE;
@@ -42,13 +79,7 @@ int gt_cmd_host(int argc, char **argv)
 	struct gt_err err = {0};
 	struct gt_server server = {.engine = engine_of(kind)};
 	json_t *identity = NULL;
-	gt_code rc = GT_OK;
-	if (server.engine) {
-		struct gt_toolchain tools;
-		gt_toolchain_find(&tools);
-		rc = server.engine->load(&tools, &identity, &err);
-		gt_toolchain_free(&tools);
-	}
+	gt_code rc = server.engine && !once ? load(server.engine, &identity, &err) : GT_OK;
 	if (rc) {
 		json_decref(identity);
 		identity = json_pack("{s:o}", "error", gt_json_text(err.text));
@@ -61,6 +92,6 @@ int gt_cmd_host(int argc, char **argv)
 	json_decref(identity);
 	if (rc || !greeted)
 		return GT_EXIT_INTERNAL;
-	struct gt_host_ops ops = {.self = &server, .serve = gt_stage_serve};
+	struct gt_host_ops ops = {.self = &server, .serve = once ? serve_once : gt_stage_serve};
 	return gt_host_serve(control, &ops);
 }

@@ -1,7 +1,7 @@
 // core/event.h - what happened, one JSON object each; the lines of events.jsonl, the journal.
 //
 // Pure. Events and their members are specified in docs/formats.md, "Journal": run-start, test,
-// stage-start, stage-end, test-end, run-end.
+// stage-start, stage-end, test-end, note, run-end.
 #ifndef GT_CORE_EVENT_H
 #define GT_CORE_EVENT_H
 

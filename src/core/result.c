@@ -483,6 +483,33 @@ static gt_code apply_run_resume(struct gt_result *r, const json_t *event, struct
 	return GT_OK;
 }
 
+// What happens to a host happens again: the same is kept once, with its first sentence, and counted.
+static gt_code apply_note(struct gt_result *r, const json_t *event, struct gt_err *err)
+{
+	static const char *const members[] = {"host", "what", "why", "message"};
+	const char *texts[GT_COUNTOF(members)];
+	for (size_t i = 0; i < GT_COUNTOF(members); i++) {
+		gt_code rc = gt_json_string(event, members[i], &texts[i], err);
+		if (rc)
+			return rc;
+	}
+	if (!is_why(texts[2]))
+		return gt_fail(err, GT_BAD_DATA, "why is '%s'", texts[2]);
+	struct gt_note *n = r->notes;
+	while (n < r->notes + r->note_count &&
+	       (strcmp(n->host, texts[0]) != 0 || strcmp(n->what, texts[1]) != 0 ||
+	        strcmp(n->why, texts[2]) != 0))
+		n++;
+	if (n == r->notes + r->note_count) {
+		r->notes = gt_realloc(r->notes, r->note_count + 1, sizeof *r->notes);
+		n = &r->notes[r->note_count++];
+		*n = (struct gt_note){.host = gt_strdup(texts[0]), .what = gt_strdup(texts[1]),
+		                      .why = gt_strdup(texts[2]), .message = gt_strdup(texts[3])};
+	}
+	n->count++;
+	return GT_OK;
+}
+
 static gt_code apply_run_end(struct gt_result *r, const json_t *event, struct gt_err *err)
 {
 	const struct fold *f = r->index;
@@ -506,7 +533,7 @@ static const struct {
 	{"stage-end", apply_stage_end}, {"stage-start", apply_stage_start},
 	{"test-end", apply_test_end},   {"test", apply_test},
 	{"run-start", apply_run_start}, {"run-end", apply_run_end},
-	{"run-resume", apply_run_resume},
+	{"run-resume", apply_run_resume}, {"note", apply_note},
 };
 
 gt_code gt_result_apply(struct gt_result *r, const json_t *event, struct gt_err *err)
@@ -576,6 +603,12 @@ void gt_result_free(struct gt_result *r)
 		for (size_t k = 0; k < GT_COUNTOF(texts); k++)
 			free(texts[k]);
 	}
+	for (size_t i = 0; i < r->note_count; i++) {
+		char *texts[] = {r->notes[i].host, r->notes[i].what, r->notes[i].why, r->notes[i].message};
+		for (size_t k = 0; k < GT_COUNTOF(texts); k++)
+			free(texts[k]);
+	}
+	free(r->notes);
 	free(r->tests);
 	free(r->reason);
 	json_decref(r->run);

@@ -45,11 +45,22 @@ struct gt_test_result {
 	struct gt_stage_result stages[GT_STAGE_COUNT];
 };
 
+// What happened to a host: no test is to blame for it, and none is judged by it.
+struct gt_note {
+	char *host;    // its kind
+	char *what;    // "replaced" or "fallback"
+	char *why;     // docs/formats.md "Notes"
+	char *message; // of the first of its kind
+	size_t count;
+};
+
 // Owns everything; zero-initialised is empty.
 struct gt_result {
 	json_t *run;        // the run-start event without "event"; NULL before it. "resumed": times of day
 	struct gt_test_result *tests; // in the order of the journal
 	size_t test_count;
+	struct gt_note *notes; // each host, what and why once, in the order of the journal
+	size_t note_count;
 	char *reason;       // why the run stopped early, "interrupted" or "max-failures"; NULL: it did not
 	bool ended;         // run-end was seen, and no run-resume behind it
 	bool complete;      // ... and every test had its terminal state

@@ -70,6 +70,22 @@ static json_t *counts_json(const struct gt_result *r)
 	return counts;
 }
 
+static json_t *notes_json(const struct gt_result *r)
+{
+	json_t *notes = json_array();
+	for (size_t i = 0; i < r->note_count; i++) {
+		const struct gt_note *n = &r->notes[i];
+		json_t *note = json_object();
+		gt_json_set(note, "host", gt_json_text(n->host));
+		gt_json_set(note, "what", gt_json_text(n->what));
+		gt_json_set(note, "why", gt_json_text(n->why));
+		gt_json_set(note, "message", gt_json_text(n->message));
+		gt_json_set(note, "count", json_integer((json_int_t)n->count));
+		json_array_append_new(notes, note);
+	}
+	return notes;
+}
+
 // Append a new object as text, every line moved right by `indent`, without its closing brace. Newlines
 // are between members only: within a string they are escaped.
 static void put_open(struct gt_buf *out, json_t *object, const char *indent)
@@ -100,6 +116,7 @@ void gt_result_write(const struct gt_result *r, struct gt_buf *out)
 	gt_json_set(all, "complete", json_boolean(r->complete));
 	gt_json_set(all, "seconds", seconds_json(r->seconds));
 	gt_json_set(all, "counts", counts_json(r));
+	gt_json_set(all, "notes", notes_json(r));
 	put_open(out, all, "");
 	gt_buf_puts(out, ",\n  \"tests\": [");
 	for (size_t i = 0; i < r->test_count; i++) {

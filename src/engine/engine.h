@@ -1,7 +1,8 @@
 // engine/engine.h - what a stage asks of an outside library. One file per library implements it.
 //
-// An engine lives in one host process. load() runs once in the host and must leave the process
-// with one thread; everything else runs in forked jobs, at most once per process. An engine never
+// An engine lives in one host process. load() runs once in the host and should leave the process
+// with one thread, for a process with more cannot be forked: each job then loads the engine itself.
+// Everything else runs in forked jobs, at most once per process. An engine never
 // forks or installs handlers; what a library prints goes to stderr, which the job captures.
 #ifndef GT_ENGINE_ENGINE_H
 #define GT_ENGINE_ENGINE_H

@@ -97,16 +97,6 @@ size_t gt_thread_count(void)
 	return count;
 }
 
-gt_code gt_library_check_threads(const char *path, size_t before, struct gt_err *err)
-{
-	size_t after = gt_thread_count();
-	if (after <= before)
-		return GT_OK;
-	return gt_fail(err, GT_ENGINE,
-	               "'%s' started %zu threads while it was loaded, so no job can be forked from here",
-	               path, after - before);
-}
-
 json_t *gt_engine_identity(const char *name, const char *version, char *build, const char *path)
 {
 	json_t *identity = json_object();

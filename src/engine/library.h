@@ -24,9 +24,6 @@ char *gt_library_build_id(const void *address);
 // Threads of this process now; 0 if /proc does not say.
 size_t gt_thread_count(void);
 
-// A library that starts threads while it is loaded makes the forks after it unsafe.
-GT_MUST_USE gt_code gt_library_check_threads(const char *path, size_t before, struct gt_err *err);
-
 // {"name", "version", "build", "path"}; takes `build`.
 json_t *gt_engine_identity(const char *name, const char *version, char *build, const char *path);
 

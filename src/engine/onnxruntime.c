@@ -138,7 +138,6 @@ static gt_code load(const struct gt_toolchain *tools, json_t **identity, struct 
 		               "GAUNTLET_ONNXRUNTIME");
 	// Read when the environment is made: else it starts a thread and writes to the user's home.
 	setenv("ORT_DISABLE_TELEMETRY", "1", 1);
-	size_t threads = gt_thread_count();
 	void *library = NULL;
 	const char *version = "";
 	gt_code rc = gt_library_open(path, &library, err);
@@ -146,8 +145,6 @@ static gt_code load(const struct gt_toolchain *tools, json_t **identity, struct 
 		rc = bind_table(library, path, &version, err);
 	if (!rc)
 		rc = check(ort.ort_create_env(ORT_LOG_WARNING, "gauntlet", &environment), err);
-	if (!rc)
-		rc = gt_library_check_threads(path, threads, err);
 	if (rc)
 		return rc;
 	void *address;

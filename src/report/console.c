@@ -274,6 +274,21 @@ static void put_result(struct gt_console *c, const struct gt_test_result *t, str
 	free(verdict);
 }
 
+// Once for each host, what and why; the summary counts the others.
+static void put_note(const struct gt_console *c, const struct gt_result *r, const json_t *event,
+                     struct gt_buf *out)
+{
+	const struct gt_note *n = r->notes;
+	const char *message = gt_json_string_or(event, "message", "");
+	while (n < r->notes + r->note_count && strcmp(n->message, message) != 0)
+		n++;
+	if (n == r->notes + r->note_count || n->count > 1)
+		return;
+	char *clean = gt_text_line(message);
+	gt_buf_printf(out, "%snote%s   %s\n", c->color->bold, c->color->off, clean);
+	free(clean);
+}
+
 void gt_console_event(struct gt_console *c, const struct gt_result *r, const json_t *event)
 {
 	const char *kind = gt_json_string_or(event, "event", "");
@@ -292,6 +307,8 @@ void gt_console_event(struct gt_console *c, const struct gt_result *r, const jso
 		t = gt_result_find(r, test);
 	if (t && is_worth_a_line(c, t->verdict))
 		put_result(c, t, &lines);
+	if (strcmp(kind, "note") == 0)
+		put_note(c, r, event, &lines);
 	if (lines.length)
 		show(c, r, &lines);
 	else if (c->options.terminal)

@@ -146,6 +146,22 @@ static void print_flaky(struct summary *s)
 	gt_buf_free(&names);
 }
 
+// What happened to hosts.
+static void print_notes(struct summary *s)
+{
+	for (size_t i = 0; i < s->result->note_count; i++) {
+		const struct gt_note *n = &s->result->notes[i];
+		char *clean = gt_text_line(n->message);
+		char *line = n->count > 1 ? gt_format("note: %s (and %zu more such)", clean, n->count - 1)
+		                          : gt_format("note: %s", clean);
+		gt_buf_puts(s->out, "  ");
+		gt_text_wrap(s->out, line, s->width - 3, 4, DIFFERENCE_LINES);
+		gt_buf_puts(s->out, "\n");
+		free(line);
+		free(clean);
+	}
+}
+
 static void print_stages(struct summary *s)
 {
 	const struct gt_result *r = s->result;
@@ -169,6 +185,7 @@ static void print_stages(struct summary *s)
 	if (vacuous)
 		gt_buf_printf(s->out, "  %zu of the %zu that passed would pass with all-zero outputs too\n",
 		              vacuous, passed);
+	print_notes(s);
 }
 
 // --- slowest tests ---

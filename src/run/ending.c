@@ -2,7 +2,6 @@
 
 #include "base/utf8.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,17 +65,20 @@ static void judge_reply(const struct gt_facts *f, const char *what, struct gt_en
 
 void gt_ending_judge(const struct gt_facts *f, const char *what, struct gt_ending *out)
 {
-	*out = (struct gt_ending){.report = f->report};
+	*out = (struct gt_ending){.report = f->report, .unstarted = f->unfit[0] && !f->own_host,
+	                          .host_gone = f->lost && f->host_gone && !f->own_host};
 	if (f->stopped)
 		set(out, "interrupted", gt_strdup("the run was interrupted"));
 	else if (f->timed_out)
 		set(out, "timeout", gt_format("%s did not end within %g s", what, f->limit_s));
-	else if (f->refused == EDEADLK)
-		set(out, "host", gt_format("the host of %s runs more than one thread and must not fork",
-		                           what));
+	else if (f->unfit[0])
+		set(out, "host", gt_format("the host of %s cannot be used: %s", what, f->unfit));
 	else if (f->refused)
 		set(out, "host", gt_format("a job of %s could not be started: %s", what,
 		                           strerror(f->refused)));
+	else if (f->lost && f->host_gone)
+		set(out, "host", gt_format("the process that %s was forked from%s is gone", what,
+		                           f->own_host ? ", and that was for nothing else," : ""));
 	else if (f->lost)
 		set(out, "host", gt_format("the process that watched %s is gone", what));
 	else if (f->unsent[0])

@@ -9,7 +9,10 @@
 struct gt_facts {
 	bool ended;     // the child has ended and `report` is true
 	bool lost;      // its supervisor or host went without a report
+	bool host_gone; // ... it was the host
+	bool own_host;  // which served nobody else
 	int refused;    // errno of a host that could not even start it; else 0
+	char unfit[128]; // why the host did not want to: half a sentence; "" if it did
 	char unsent[96]; // why a request could not be sent; "" if it was
 	bool timed_out; // our deadline fired first
 	bool stopped;   // we killed it because the run was interrupted
@@ -26,6 +29,8 @@ struct gt_ending {
 	json_t *reply;    // owned; NULL if there was none that could be believed
 	char why[32];     // docs/formats.md "Why"; "" when ok
 	char *message;    // one sentence; owned; NULL when ok
+	bool unstarted;   // a shared host did not want to: nothing has run yet
+	bool host_gone;   // a shared host took it along
 	double seconds;   // wall time
 	char *backtrace;  // of a crash, one frame a line; owned; NULL when there is nothing to say
 	struct gt_job_report report; // zero for a request that its instance outlived

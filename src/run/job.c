@@ -26,7 +26,7 @@ const char *gt_job_worker(const struct gt_job *job)
 		[GT_HOST_REFERENCE] = "ONNX Runtime",
 		[GT_HOST_RUNTIME] = "the compiled module",
 	};
-	return job->instance ? "the test class" : names[job->host->kind];
+	return job->instance ? "the test class" : names[job->kind];
 }
 
 static void free_when_closed(uv_handle_t *handle)
@@ -37,6 +37,7 @@ static void free_when_closed(uv_handle_t *handle)
 	close(job->supervisor);
 	close(job->child);
 	close(job->log);
+	json_decref(job->identity);
 	free(job->frame);
 	free(job->backtrace);
 	free(job);
@@ -44,12 +45,15 @@ static void free_when_closed(uv_handle_t *handle)
 
 static void leave_host(struct gt_job *job)
 {
-	if (!job->link)
+	struct gt_host *host = job->host;
+	if (!host)
 		return;
 	*job->link = job->next;
 	if (job->next)
 		job->next->link = job->link;
-	job->link = NULL;
+	job->host = NULL;
+	if (host->state == GT_HOST_RETIRED)
+		gt_host_retire(host); // this may have been its last
 }
 
 static void close_job(struct gt_job *job)
@@ -59,7 +63,7 @@ static void close_job(struct gt_job *job)
 	job->closing = true;
 	leave_host(job);
 	uv_close((uv_handle_t *)&job->on_supervisor, free_when_closed);
-	if (job->instance)
+	if (job->watches_child)
 		uv_close((uv_handle_t *)&job->on_child, free_when_closed);
 	uv_close((uv_handle_t *)&job->deadline, free_when_closed);
 }
@@ -85,11 +89,7 @@ static void note_over(struct gt_job *job)
 static void finish(struct gt_job *job, bool ended)
 {
 	struct gt_ending ending;
-	if (job->released) {
-		close_job(job);
-		return;
-	}
-	if (!job->busy) {
+	if (!job->busy && !job->released) {
 		note_over(job);
 		return;
 	}
@@ -132,9 +132,10 @@ static bool take_report(struct gt_job *job)
 	((char *)&message)[n] = '\0';
 	free(job->backtrace);
 	job->backtrace = gt_strdup(message.backtrace);
-	job->facts.ended = true;
+	job->started = job->facts.ended = true;
 	job->facts.report = *report;
-	job->host->deaths = 0;
+	if (job->host)
+		job->host->reported++;
 	if (job->facts.frame_rc == GT_NOT_FOUND)
 		take_frame(job); // a reply was sent before the child ended
 	return true;
@@ -144,7 +145,7 @@ static void on_supervisor(uv_poll_t *handle, int status, int events)
 {
 	struct gt_job *job = handle->data;
 	(void)events;
-	if (status == 0 && take_report(job)) {
+	if (status == 0 && take_report(job) && !job->orphaned) {
 		finish(job, true);
 		return;
 	}
@@ -172,7 +173,8 @@ static void order_kill(struct gt_job *job)
 		send_order(job, GT_ORDER_KILL_TREE);
 		break;
 	case 1: // it does not: with it goes its PID namespace
-		gt_host_order_kill(job->host, job->number);
+		if (job->host)
+			gt_host_order_kill(job->host, job->number);
 		break;
 	default: // not even that; there is nothing left to wait for
 		job->facts.lost = true;
@@ -198,6 +200,7 @@ static bool take_reply(struct gt_job *job)
 	take_frame(job);
 	if (job->facts.frame_rc == GT_NOT_FOUND)
 		return false;
+	job->started = true; // also if the host's word on that comes later
 	if (job->facts.frame_rc || !job->busy || job->draining) {
 		spoil(job);
 	} else {
@@ -211,7 +214,11 @@ static bool take_reply(struct gt_job *job)
 static void on_child(uv_poll_t *handle, int status, int events)
 {
 	struct gt_job *job = handle->data;
-	if (job->kill_steps > 0 || status < 0)
+	if (job->orphaned) { // it is gone now, or speaks in vain
+		uv_poll_stop(handle);
+		if (status < 0 || (events & UV_DISCONNECT))
+			finish(job, true);
+	} else if (job->kill_steps > 0 || status < 0)
 		uv_poll_stop(handle); // what it says now is not wanted any more
 	else if (take_reply(job))
 		return;
@@ -221,9 +228,37 @@ static void on_child(uv_poll_t *handle, int status, int events)
 		spoil(job); // a message of no bytes
 }
 
+static void limit(struct gt_job *job)
+{
+	double seconds = job->started ? job->facts.limit_s : gt_host_answer_s(job->host);
+	uv_update_time(job->deadline.loop);
+	uv_timer_start(&job->deadline, on_deadline, (uint64_t)(seconds * 1000) + 1, 0);
+}
+
+// The host owes us a word on an order. It may have been said, and it is us who are late.
+static void demand_answer(struct gt_job *job)
+{
+	struct gt_host *host = job->host;
+	uint64_t number = job->number;
+	gt_host_look(host);
+	for (job = host->jobs; job; job = job->next)
+		if (job->number == number && !job->started && !job->facts.ended)
+			break;
+	if (job && host->control >= 0)
+		gt_host_silent(host);
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
 	struct gt_job *job = timer->data;
+	if (job->orphaned) {
+		finish(job, true);
+		return;
+	}
+	if (!job->started && job->kill_steps == 0) {
+		demand_answer(job);
+		return;
+	}
 	if (job->kill_steps == 0) {
 		// It may have ended in time, and it is us who are late.
 		if (take_report(job)) {
@@ -241,7 +276,7 @@ static void on_deadline(uv_timer_t *timer)
 
 void gt_job_stop(struct gt_job *job)
 {
-	if (job->closing || job->over || job->facts.stopped)
+	if (job->closing || job->over || job->orphaned || job->facts.stopped)
 		return;
 	job->facts.stopped = true;
 	if (job->kill_steps == 0)
@@ -267,7 +302,7 @@ void gt_job_continue(struct gt_job *job)
 	job->paused = 0;
 	send_order(job, GT_ORDER_CONTINUE);
 	uv_update_time(job->deadline.loop);
-	if (job->busy)
+	if (job->busy || job->released || job->orphaned)
 		uv_timer_start(&job->deadline, on_deadline, job->left_ms, 0);
 }
 
@@ -275,13 +310,14 @@ static void begin_request(struct gt_job *job, double limit_s)
 {
 	job->busy = true;
 	job->began = gt_clock_ns();
-	// What the reset forgets of a spoiled one would be its reason.
-	job->facts = (struct gt_facts){.limit_s = limit_s, .memory = job->host->job_memory,
-	                               .frame_rc = job->spoiled ? GT_BAD_DATA : GT_NOT_FOUND};
-	if (job->kill_steps > 0)
+	if (job->orphaned)
 		return; // its end is under way
-	uv_update_time(job->deadline.loop);
-	uv_timer_start(&job->deadline, on_deadline, (uint64_t)(limit_s * 1000) + 1, 0);
+	// What the reset forgets of a spoiled one would be its reason.
+	job->facts = (struct gt_facts){.limit_s = limit_s, .memory = job->memory,
+	                               .own_host = job->own_host,
+	                               .frame_rc = job->spoiled ? GT_BAD_DATA : GT_NOT_FOUND};
+	if (job->kill_steps == 0)
+		limit(job);
 }
 
 static void on_over(uv_timer_t *timer)
@@ -309,14 +345,19 @@ void gt_job_request(struct gt_job *job, const char *request, double limit_s)
 	}
 }
 
-void gt_job_release(struct gt_job *job)
+void gt_job_release(struct gt_job *job, void (*gone)(struct gt_job *, struct gt_ending *))
 {
-	// Its host may be stopped next, and then the supervisor would have no time to tidy up.
 	job->released = true;
-	if (job->over || job->facts.ended)
-		close_job(job);
-	else if (job->kill_steps == 0)
-		order_kill(job);
+	job->done = gone;
+	job->began = gt_clock_ns();
+	if (job->over) {
+		uv_timer_start(&job->deadline, on_over, 0, 0);
+	} else if (job->kill_steps == 0 && !job->orphaned) {
+		// It reads the end of its socket and leaves; what it leaves behind is then named.
+		job->facts.limit_s = KILL_STEP_MS / 1000.0;
+		shutdown(job->child, SHUT_WR);
+		limit(job);
+	}
 }
 
 char *gt_job_output(const struct gt_job *job)
@@ -339,22 +380,65 @@ static void lose(struct gt_job *job)
 	finish(job, true);
 }
 
-void gt_job_notice(struct gt_host *host, const struct gt_notice *notice)
+static void watch_child(struct gt_job *job, int events)
 {
-	for (struct gt_job *job = host->jobs; job; job = job->next) {
-		if (job->number != notice->job)
-			continue;
-		if (notice->kind == GT_NOTICE_FAILED)
-			job->facts.refused = (int)notice->value;
-		lose(job);
+	if (!job->watches_child) {
+		uv_poll_init(job->deadline.loop, &job->on_child, job->child);
+		job->on_child.data = job;
+		job->open_handles++;
+		job->watches_child = true;
+	}
+	uv_poll_start(&job->on_child, events, on_child);
+}
+
+static void note_started(struct gt_job *job)
+{
+	if (job->started)
+		return;
+	job->started = true;
+	if (job->busy && !job->paused && job->kill_steps == 0)
+		limit(job);
+	else if (job->paused)
+		job->left_ms = (uint64_t)(job->facts.limit_s * 1000) + 1;
+}
+
+void gt_job_notice(struct gt_host *host, const struct gt_notice *notice, const char *text)
+{
+	struct gt_job *job = host->jobs;
+	while (job && job->number != notice->job)
+		job = job->next;
+	if (!job)
+		return; // it has reported, and that was all we wanted to know
+	if (notice->kind == GT_NOTICE_STARTED) {
+		note_started(job);
 		return;
 	}
+	if (notice->kind == GT_NOTICE_FAILED)
+		job->facts.refused = (int)notice->value;
+	if (notice->kind == GT_NOTICE_UNFIT)
+		snprintf(job->facts.unfit, sizeof job->facts.unfit, "%s", text);
+	lose(job);
+}
+
+// Its supervisor dies with the host, and with that the tree: what is tried again must not meet what
+// is left of it, so the job is over when its child's socket is closed.
+static void lose_with_host(struct gt_job *job)
+{
+	if (take_report(job)) {
+		finish(job, true);
+		return;
+	}
+	leave_host(job);
+	job->orphaned = true;
+	job->facts.lost = job->facts.host_gone = !job->facts.timed_out;
+	watch_child(job, UV_DISCONNECT);
+	uv_timer_start(&job->deadline, on_deadline, KILL_STEP_MS, 0);
 }
 
 void gt_job_host_gone(struct gt_host *host)
 {
 	while (host->jobs)
-		lose(host->jobs);
+		lose_with_host(host->jobs);
 }
 
 // Both ends of a new socket pair; ours does not block. `room` is for messages under way, 0: little.
@@ -374,12 +458,8 @@ static void open_handles(uv_loop_t *loop, struct gt_job *job)
 	job->on_supervisor.data = job->deadline.data = job;
 	job->open_handles = 2;
 	uv_poll_start(&job->on_supervisor, UV_READABLE, on_supervisor);
-	if (!job->instance)
-		return; // its one reply is taken when its supervisor reports
-	uv_poll_init(loop, &job->on_child, job->child);
-	job->on_child.data = job;
-	job->open_handles++;
-	uv_poll_start(&job->on_child, UV_READABLE | UV_DISCONNECT, on_child);
+	if (job->instance) // of others the one reply is taken when the supervisor reports
+		watch_child(job, UV_READABLE | UV_DISCONNECT);
 }
 
 struct gt_job *gt_job_start(uv_loop_t *loop, struct gt_host *host, bool instance, int folder,
@@ -413,7 +493,9 @@ struct gt_job *gt_job_start(uv_loop_t *loop, struct gt_host *host, bool instance
 		return NULL;
 	}
 	struct gt_job *job = gt_zalloc(1, sizeof *job);
-	*job = (struct gt_job){.user = user, .host = host, .number = number, .instance = instance,
+	*job = (struct gt_job){.user = user, .host = host, .kind = host->kind,
+	                       .identity = json_incref(host->identity), .memory = host->job_memory,
+	                       .number = number, .instance = instance, .own_host = host->once,
 	                       .supervisor = supervisor[0], .child = child[0], .log = log,
 	                       .done = done, .next = host->jobs, .link = &host->jobs};
 	if (job->next)

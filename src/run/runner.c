@@ -67,8 +67,7 @@ static void close_all(struct gt_runner *r)
 		return;
 	r->ending = true;
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
-		if (r->hosts[i].state == GT_HOST_READY || r->hosts[i].state == GT_HOST_STARTING)
-			gt_host_stop(&r->hosts[i]);
+		gt_pool_stop(&r->pools[i]);
 	if (r->config->suspend)
 		r->config->suspend(r->config->user, true);
 	for (size_t i = 0; i < GT_COUNTOF(r->signals); i++)
@@ -80,9 +79,6 @@ static bool idle(const struct gt_runner *r)
 {
 	for (int i = 0; i < r->config->jobs; i++)
 		if (r->slots[i])
-			return false;
-	for (size_t i = 0; i < GT_HOST_COUNT; i++)
-		if (r->hosts[i].jobs) // an instance whose test has left
 			return false;
 	return true;
 }
@@ -145,8 +141,8 @@ static json_t *run_start_event(const struct gt_runner *r)
 	snprintf(id, sizeof id, "%.19s-%d", wall, (int)getpid());
 	json_t *tools = json_object();
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
-		if (r->needs[i] && i != GT_HOST_PLAIN)
-			gt_json_set(tools, gt_host_name(i), json_incref(r->hosts[i].identity));
+		if (r->needs[i] && i != GT_HOST_PLAIN && r->pools[i].identity)
+			gt_json_set(tools, gt_host_name(i), json_incref(r->pools[i].identity));
 	json_t *stages = json_array();
 	for (enum gt_stage_id s = 0; s < GT_STAGE_COUNT; s++)
 		if (c->plan.stages[s])
@@ -198,7 +194,7 @@ static gt_code open_journal(struct gt_runner *r)
 static void start_when_ready(struct gt_runner *r)
 {
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
-		if (r->needs[i] && r->hosts[i].state != GT_HOST_READY)
+		if (r->needs[i] && !gt_pool_ready(&r->pools[i]))
 			return;
 	gt_code rc = open_journal(r);
 	if (rc) {
@@ -217,11 +213,41 @@ static void start_when_ready(struct gt_runner *r)
 		gt_runner_emit(r, run_start_event(r));
 		announce_tests(r);
 	}
+	size_t i;
+	json_t *note;
+	json_array_foreach(r->notes, i, note)
+		gt_runner_emit(r, json_incref(note));
+	json_array_clear(r->notes);
 }
 
-static void on_host_changed(struct gt_host *host)
+static void on_note(struct gt_pool *pool, const char *what, const char *why, const char *message)
 {
-	struct gt_runner *r = host->user;
+	struct gt_runner *r = pool->user;
+	json_t *event = json_pack("{s:s,s:s,s:s,s:s,s:o}", "event", "note", "host",
+	                          gt_host_name(pool->kind), "what", what, "why", why, "message",
+	                          gt_json_text(message));
+	if (r->running)
+		gt_runner_emit(r, event);
+	else
+		json_array_append_new(r->notes, event);
+}
+
+// Before tests start: a host that says why it cannot start ends the run, one that dies is started
+// again until its kind falls back.
+static void on_host_gone(struct gt_runner *r, struct gt_pool *pool, const struct gt_host *host)
+{
+	struct gt_host *again;
+	if (host->said)
+		gt_runner_fail(r, gt_fail(r->err, GT_ENGINE, "%s; see gauntlet doctor", host->failure));
+	else if (pool->fallen_back)
+		start_when_ready(r);
+	else if (gt_pool_host(pool, false, &again, r->err))
+		gt_runner_fail(r, GT_IO);
+}
+
+static void on_host_changed(struct gt_pool *pool, struct gt_host *host)
+{
+	struct gt_runner *r = pool->user;
 	if (r->ending)
 		return;
 	if (r->running) {
@@ -230,16 +256,10 @@ static void on_host_changed(struct gt_host *host)
 				gt_test_host_changed(r->slots[i], host);
 		return;
 	}
-	if (host->state == GT_HOST_IDLE && host->deaths < GT_MAX_HOST_DEATHS) { // died while it waited
-		if (!gt_host_start(host, &r->loop, r->config->tools, r->err))
-			return;
-		gt_runner_fail(r, GT_IO);
-	} else if (host->state == GT_HOST_FAILED || host->state == GT_HOST_IDLE) {
-		gt_runner_fail(r, gt_fail(r->err, GT_ENGINE, "%s; see gauntlet doctor",
-		                          host->failure ? host->failure : "a host dies again and again"));
-	} else {
+	if (host->state == GT_HOST_READY)
 		start_when_ready(r);
-	}
+	else
+		on_host_gone(r, pool, host);
 	if (r->fatal)
 		close_all(r);
 }
@@ -339,14 +359,12 @@ static gt_code open_loop(struct gt_runner *r, uv_prepare_t *prepare)
 static void start_hosts(struct gt_runner *r)
 {
 	for (enum gt_host_kind k = 0; k < GT_HOST_COUNT && !r->fatal; k++) {
-		r->hosts[k] = (struct gt_host){.kind = k, .changed = on_host_changed, .user = r,
+		struct gt_host *host;
+		r->pools[k] = (struct gt_pool){.kind = k, .loop = &r->loop, .tools = r->config->tools,
 		                               .job_memory = r->config->plan.memory,
-		                               .control = -1, .log = -1};
-		if (!r->needs[k])
-			continue;
-		gt_code rc = gt_host_start(&r->hosts[k], &r->loop, r->config->tools, r->err);
-		if (rc) {
-			gt_runner_fail(r, rc);
+		                               .changed = on_host_changed, .note = on_note, .user = r};
+		if (r->needs[k] && gt_pool_host(&r->pools[k], false, &host, r->err)) {
+			gt_runner_fail(r, r->err->code);
 			close_all(r);
 		}
 	}
@@ -391,7 +409,7 @@ static gt_code run_loop(struct gt_runner *r)
 	end_run(r);
 	uv_loop_close(&r->loop);
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
-		gt_host_free(&r->hosts[i]);
+		gt_pool_free(&r->pools[i]);
 	free(r->slots);
 	return r->fatal;
 }
@@ -417,6 +435,7 @@ gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundi
 	*r = (struct gt_runner){.config = config, .rundir = rundir, .result = result,
 	                        .err = err ? err : &own};
 	r->options = gt_options_to_json(config->plan.options);
+	r->notes = json_array();
 	gt_code rc = config->resumes ? prepare_resume(r) : GT_OK;
 	r->next_case = rc ? 0 : find_due(r, 0);
 	bool nothing_left = config->resumes && result->complete && r->next_case == config->cases->count;
@@ -424,6 +443,7 @@ gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundi
 		rc = run_loop(r);
 	*signal_number = r->signal_number;
 	json_decref(r->options);
+	json_decref(r->notes);
 	free(r);
 	return rc;
 }

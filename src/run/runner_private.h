@@ -2,8 +2,8 @@
 #ifndef GT_RUN_RUNNER_PRIVATE_H
 #define GT_RUN_RUNNER_PRIVATE_H
 
-#include "run/host.h"
 #include "run/journal.h"
+#include "run/pool.h"
 #include "run/runner.h"
 
 struct gt_test;
@@ -17,8 +17,9 @@ struct gt_runner {
 	uv_loop_t loop;
 	uv_timer_t tick;
 	uv_signal_t signals[5];
-	struct gt_host hosts[GT_HOST_COUNT];
+	struct gt_pool pools[GT_HOST_COUNT];
 	bool needs[GT_HOST_COUNT];
+	json_t *notes;      // events of before the journal was begun
 	struct gt_journal journal;
 	json_t *options;    // of every request
 	struct gt_test **slots; // config->jobs of them; NULL where no test runs

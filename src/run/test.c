@@ -11,6 +11,16 @@
 #include <string.h>
 #include <unistd.h>
 
+// A stage that has cost so many hosts their life gets one of its own: the others are to live.
+#define MAX_LOST 2
+
+// What a test class has said last, while it goes.
+struct farewell {
+	struct gt_ending ending;
+	char *output;
+	json_t *identity;
+};
+
 struct gt_test {
 	struct gt_runner *runner;
 	size_t slot;
@@ -20,12 +30,18 @@ struct gt_test {
 	enum gt_stage_id stage;
 	int attempt;
 	struct gt_failures failures; // of this stage
-	bool waiting;      // for the host of this stage
+	int lost;          // attempts that ended with a host that others shared
+	bool begun;        // stage-start of this attempt is written
+	const struct gt_host *waits_for;
+	struct gt_host *own; // host for the next job only, until it has it
 	bool builtin;      // the test class leaves this stage to the built-in code
 	bool alone;        // the next attempt has to have the machine for itself
 	bool held;         // waits for that, or for another test that has it
 	struct gt_job *job; // under way, or the idle instance
 	struct gt_job *instance;
+	bool leaving;      // the slot is free as soon as the instance is gone
+	struct farewell *farewell; // the instance goes, and a stage waits for what it leaves behind
+	struct gt_job_report left; // what it left
 	json_t *records;   // stages.json
 	json_t *inputs;    // of the stage that is under way; NULL if none is
 	bool unreadable;   // stages.json of an earlier run is; it stays as it is
@@ -37,13 +53,28 @@ static void next_stage(struct gt_test *t);
 
 static void give_back_machine(struct gt_test *t);
 
+static void drop_own_host(struct gt_test *t)
+{
+	if (t->own)
+		gt_host_stop(t->own);
+	t->own = NULL;
+}
+
+static void on_instance_gone(struct gt_job *job, struct gt_ending *ending);
+
 static void leave(struct gt_test *t)
 {
 	struct gt_runner *r = t->runner;
 	give_back_machine(t);
+	drop_own_host(t);
+	t->waits_for = NULL;
+	t->held = false;
 	size_t slot = t->slot;
-	if (t->instance)
-		gt_job_release(t->instance);
+	if (t->instance) {
+		t->leaving = true;
+		gt_job_release(t->instance, on_instance_gone);
+		return;
+	}
 	json_decref(t->test_json);
 	json_decref(t->records);
 	json_decref(t->inputs);
@@ -112,12 +143,22 @@ static void keep_record(struct gt_test *t, const json_t *event, const json_t *id
 	            gt_record_make(event, inputs, basis, identity));
 }
 
+// Is the stage tried again after this ending, which is counted in `failures`? What went with a shared
+// host always is, and costs none of the tries that the test has: it ends on a host of its own.
+static bool is_tried_again(const struct gt_test *t, const struct gt_ending *e,
+                           struct gt_failures *failures)
+{
+	const struct gt_retries *retries = &t->runner->config->plan.retries;
+	return e->host_gone || (!e->ok && gt_retry_again(retries, failures, e->why));
+}
+
 static void after_stage(struct gt_test *t, const struct gt_ending *e)
 {
 	const struct gt_stage_row *row = gt_stage(t->stage);
 	json_t *detail = json_object_get(e->reply, "detail");
-	if (!e->ok && gt_retry_again(&t->runner->config->plan.retries, &t->failures, e->why)) {
+	if (is_tried_again(t, e, &t->failures)) {
 		t->attempt++;
+		t->lost += e->host_gone;
 		t->alone = gt_retry_alone(&t->failures);
 		next_stage(t);
 	} else if (!e->ok) {
@@ -129,6 +170,7 @@ static void after_stage(struct gt_test *t, const struct gt_ending *e)
 		t->stage++;
 		t->attempt = 1;
 		t->failures = (struct gt_failures){0};
+		t->lost = 0;
 		t->builtin = false;
 		next_stage(t);
 	}
@@ -148,6 +190,7 @@ static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *out
                          const json_t *identity)
 {
 	struct gt_runner *r = t->runner;
+	t->begun = false;
 	// An interrupted stage has not ended: a later run does it again.
 	if (r->fatal || strcmp(e->why, "interrupted") == 0) {
 		leave(t);
@@ -195,32 +238,117 @@ static bool left_nobody(const struct gt_ending *e)
 	return p->magic == GT_REPORT_MAGIC && p->isolated && !p->killed && p->leftovers == 0;
 }
 
+// What the instance has left running is the fault of the last stage that it served.
+static void blame_leftovers(struct gt_test *t, struct gt_ending *e)
+{
+	e->report.leftovers += t->left.leftovers;
+	if (!e->report.leftover_names[0])
+		memcpy(e->report.leftover_names, t->left.leftover_names, sizeof t->left.leftover_names);
+	t->left = (struct gt_job_report){0};
+}
+
+static void conclude(struct gt_test *t, struct gt_ending *e, const char *worker,
+                     const char *output, const json_t *identity)
+{
+	if (is_left_to_us(t, e) && !t->runner->stopping) {
+		t->builtin = true;
+		start_stage(t);
+		return;
+	}
+	blame_leftovers(t, e);
+	if (t->runner->config->plan.leak_fails)
+		gt_ending_judge_leak(e, worker);
+	// A process of one job says with its reply which engine it has loaded.
+	const json_t *tool = json_object_get(e->reply, "tool");
+	finish_stage(t, e, output, json_is_object(tool) ? tool : identity);
+}
+
+static void on_instance_gone(struct gt_job *job, struct gt_ending *ending)
+{
+	struct gt_test *t = job->user;
+	struct farewell *f = t->farewell;
+	t->instance = NULL;
+	t->farewell = NULL;
+	t->left = ending->report;
+	gt_ending_free(ending);
+	if (f)
+		conclude(t, &f->ending, gt_job_worker(job), f->output, f->identity);
+	else
+		leave(t);
+	if (f) {
+		gt_ending_free(&f->ending);
+		json_decref(f->identity);
+		free(f->output);
+		free(f);
+	}
+}
+
+// Has the instance nothing more to do after this ending?
+static bool is_farewell(const struct gt_test *t, const struct gt_ending *e)
+{
+	const struct gt_plan *plan = &t->runner->config->plan;
+	struct gt_failures failures = t->failures; // counted when the stage ends, not here
+	if (!e->ok)
+		return !is_tried_again(t, e, &failures);
+	for (enum gt_stage_id s = t->stage + 1; s < GT_STAGE_COUNT; s++)
+		if (plan->stages[s] && gt_plan_place(plan, t->test, s).instance)
+			return false;
+	return true;
+}
+
+// Let the instance go before its last stage ends: what it leaves running belongs to that.
+static void say_farewell(struct gt_test *t, struct gt_ending *e, char *output)
+{
+	t->farewell = gt_zalloc(1, sizeof *t->farewell);
+	*t->farewell = (struct farewell){
+		.ending = *e, .output = output, .identity = json_incref(t->instance->identity)};
+	gt_job_release(t->instance, on_instance_gone);
+}
+
 static void on_done(struct gt_job *job, struct gt_ending *ending)
 {
 	struct gt_test *t = job->user;
-	char *output = gt_job_output(job);
-	bool alive = job->instance && !job->closing;
-	const json_t *identity = job->host->identity;
 	t->job = NULL;
 	t->runner->running_jobs--;
-	give_back_machine(t);
 	if (!job->instance && !left_nobody(ending)) {
 		char scratch[SCRATCH_NAME];
 		name_scratch(t, false, scratch);
 		gt_rundir_drop(t->runner->rundir, scratch);
 	}
-	if (t->runner->config->plan.leak_fails)
-		gt_ending_judge_leak(ending, gt_job_worker(job));
-	if (job->instance && !alive)
+	if (job->instance && job->closing)
 		t->instance = NULL;
-	if (is_left_to_us(t, ending) && !t->runner->stopping) {
-		t->builtin = true;
-		start_stage(t);
-	} else {
-		finish_stage(t, ending, output, identity);
+	if (ending->unstarted) { // its host is being replaced; the stage has not been tried
+		gt_ending_free(ending);
+		if (t->runner->stopping)
+			leave(t);
+		else
+			start_stage(t);
+		return;
 	}
+	give_back_machine(t);
+	char *output = gt_job_output(job);
+	if (t->instance == job && is_farewell(t, ending)) {
+		say_farewell(t, ending, output);
+		return;
+	}
+	conclude(t, ending, gt_job_worker(job), output, job->identity);
 	free(output);
 	gt_ending_free(ending);
+}
+
+// The attempt begins. False if that could not be recorded; the test has left then.
+static bool begin(struct gt_test *t)
+{
+	if (t->begun)
+		return true;
+	t->begun = true;
+	gt_runner_emit(t->runner, json_pack("{s:s,s:s,s:s,s:i}", "event", "stage-start", "test",
+	                                    t->test->id, "stage", gt_stage(t->stage)->name,
+	                                    "attempt", t->attempt));
+	if (!t->runner->fatal)
+		return true;
+	leave(t);
+	return false;
 }
 
 // A stage that could not even be asked for.
@@ -228,7 +356,9 @@ static void fail_stage(struct gt_test *t, const char *why, const char *message)
 {
 	struct gt_ending e = {.message = gt_strdup(message)};
 	snprintf(e.why, sizeof e.why, "%s", why);
-	finish_stage(t, &e, "", NULL);
+	drop_own_host(t);
+	if (begin(t))
+		finish_stage(t, &e, "", NULL);
 	gt_ending_free(&e);
 }
 
@@ -250,8 +380,10 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 	struct gt_runner *r = t->runner;
 	struct gt_err err = {0};
 	double limit_s = r->config->plan.limits_s[t->stage];
+	if (!begin(t))
+		return;
 	r->running_jobs++;
-	if (t->instance && place.instance) {
+	if (!host) {
 		t->job = t->instance;
 		gt_job_request(t->instance, request, limit_s);
 		return;
@@ -271,35 +403,33 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 	t->job = gt_job_start(&r->loop, host, place.instance, folder, request, limit_s, on_done, t,
 	                      &err);
 	close(folder);
+	if (host == t->own) {
+		gt_host_retire(host);
+		t->own = NULL;
+	}
 	if (place.instance)
 		t->instance = t->job;
-	if (!t->job) {
-		r->running_jobs--;
+	if (t->job)
+		return;
+	r->running_jobs--;
+	if (!host->once && host->state == GT_HOST_ENDING)
+		t->waits_for = host; // it has just died: the next one takes the job
+	else
 		fail_stage(t, "host", err.text);
-	}
 }
 
-// Is the host there? Else have it started, and wait for gt_test_host_changed().
-static bool host_ready(struct gt_test *t, struct gt_host *host)
+// The host for a new job, or NULL: then it comes with gt_test_host_changed(), or the stage has failed.
+static struct gt_host *find_host(struct gt_test *t, enum gt_host_kind kind)
 {
 	struct gt_err err = {0};
-	t->waiting = false;
-	if (host->state == GT_HOST_READY)
-		return true;
-	if (host->deaths >= GT_MAX_HOST_DEATHS) {
-		char *text = gt_format("the %s host cannot be used: %s", gt_host_name(host->kind),
-		                       host->failure ? host->failure : "it died again and again");
-		fail_stage(t, "host", text);
-		free(text);
-		return false;
-	}
-	if ((host->state == GT_HOST_IDLE || host->state == GT_HOST_FAILED) &&
-	    gt_host_start(host, &t->runner->loop, t->runner->config->tools, &err)) {
+	struct gt_host *host = t->own;
+	if (!host && gt_pool_host(&t->runner->pools[kind], t->lost >= MAX_LOST, &host, &err)) {
 		fail_stage(t, "host", err.text);
-		return false;
+		return NULL;
 	}
-	t->waiting = true;
-	return false;
+	t->own = host->once ? host : NULL;
+	t->waits_for = host->state == GT_HOST_READY ? NULL : host;
+	return t->waits_for ? NULL : host;
 }
 
 static struct gt_placement place_stage(const struct gt_test *t)
@@ -335,8 +465,8 @@ static void start_stage(struct gt_test *t)
 		return;
 	const struct gt_plan *plan = &r->config->plan;
 	struct gt_placement place = place_stage(t);
-	struct gt_host *host = &r->hosts[place.host];
-	if (!host_ready(t, host))
+	struct gt_host *host = NULL; // none, if the instance is to go on
+	if (!(t->instance && place.instance) && !(host = find_host(t, place.host)))
 		return;
 	struct gt_err err = {0};
 	json_t *needs;
@@ -353,13 +483,6 @@ static void start_stage(struct gt_test *t)
 	free(request);
 }
 
-static void emit_start(const struct gt_test *t)
-{
-	gt_runner_emit(t->runner, json_pack("{s:s,s:s,s:s,s:i}", "event", "stage-start", "test",
-	                                    t->test->id, "stage", gt_stage(t->stage)->name,
-	                                    "attempt", t->attempt));
-}
-
 static void next_stage(struct gt_test *t)
 {
 	struct gt_runner *r = t->runner;
@@ -372,20 +495,22 @@ static void next_stage(struct gt_test *t)
 	} else if (r->stopping) {
 		leave(t);
 	} else {
-		emit_start(t);
-		if (r->fatal)
-			leave(t);
-		else
-			start_stage(t);
+		start_stage(t);
 	}
 }
 
 void gt_test_host_changed(struct gt_test *t, const struct gt_host *host)
 {
-	if (!t->waiting || place_stage(t).host != host->kind)
+	if (t->waits_for != host)
 		return;
+	t->waits_for = NULL;
+	bool own_gone = host == t->own && host->state != GT_HOST_READY;
+	if (own_gone)
+		t->own = NULL;
 	if (t->runner->stopping)
 		leave(t);
+	else if (own_gone)
+		fail_stage(t, "host", host->failure ? host->failure : host->surprise_text);
 	else
 		start_stage(t);
 }
@@ -412,7 +537,9 @@ void gt_test_stop(struct gt_test *t)
 {
 	if (t->job)
 		gt_job_stop(t->job);
-	else if (t->waiting || t->held)
+	else if (t->leaving || t->farewell)
+		gt_job_stop(t->instance);
+	else if (t->waits_for || t->held)
 		leave(t);
 }
 
@@ -421,7 +548,6 @@ static void begin_refused(struct gt_test *t, const char *message)
 {
 	t->unreadable = true;
 	t->stage = gt_plan_next(&t->runner->config->plan, t->stage);
-	emit_start(t);
 	fail_stage(t, "error", message);
 }
 

@@ -2,13 +2,14 @@
 
 #include "base/hash.h"
 #include "worker/backtrace.h"
+#include "worker/health.h"
+#include "worker/host_fault.h"
 #include "worker/isolation.h"
 #include "worker/memory.h"
 #include "worker/outbox.h"
 #include "worker/supervisor.h"
 #include "worker/tree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -38,6 +39,8 @@ struct host {
 	int alive[2]; // the write end closes with this process, whatever ends it
 	struct gt_isolation isolation;
 	const struct gt_host_ops *ops;
+	struct gt_health health; // when it began
+	bool stranger;           // somebody ended whom it had not started
 	struct running *running;
 	size_t running_count;
 };
@@ -49,13 +52,13 @@ void gt_worker_hash(const void *bytes, size_t length, char *out)
 
 int gt_host_hello(int control, const char *json)
 {
-	size_t length = strlen(json);
 	struct gt_notice notice = {.magic = GT_ORDER_MAGIC, .kind = GT_NOTICE_HELLO};
 	struct iovec parts[2] = {
 		{.iov_base = &notice, .iov_len = sizeof notice},
-		{.iov_base = (void *)(uintptr_t)json, .iov_len = length},
+		{.iov_base = (void *)(uintptr_t)json, .iov_len = strlen(json)},
 	};
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+	gt_host_fault(GT_MOMENT_HELLO, control);
 	return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
@@ -66,25 +69,29 @@ static void notify(struct host *h, enum gt_notice_kind kind, uint64_t job, int64
 	gt_outbox_send(&h->notices, &notice, sizeof notice, NULL, 0);
 }
 
-// Forking with a second thread leaves the child with locks that nobody will ever release.
-static int thread_count(void)
+// A host that is not what it was forks no more. Returns true if it is, else says why to the runner.
+static bool is_fit(struct host *h, uint64_t job, const int *fds, int count)
 {
-	DIR *tasks = opendir("/proc/self/task");
-	if (!tasks)
-		return 1; // no /proc: nothing to go by
-	int n = 0;
-	for (struct dirent *e; (e = readdir(tasks));)
-		n += e->d_name[0] != '.';
-	closedir(tasks);
-	return n;
+	char text[128] = "a process ended that it had not started";
+	struct gt_health now;
+	enum gt_surprise surprise = GT_SURPRISE_CHILD;
+	if (!h->stranger) {
+		gt_health_take(&now, fds, (size_t)count);
+		surprise = gt_health_compare(&h->health, &now, text, sizeof text);
+	}
+	if (!surprise && count < GT_ORDER_FDS) { // the system drops what finds no room
+		surprise = GT_SURPRISE_DESCRIPTOR;
+		snprintf(text, sizeof text, "it has no room for the descriptors of a job");
+	}
+	struct gt_notice notice = {.magic = GT_ORDER_MAGIC, .kind = GT_NOTICE_UNFIT, .job = job,
+	                           .value = surprise};
+	if (surprise)
+		gt_outbox_send(&h->notices, &notice, sizeof notice, text, strlen(text));
+	return !surprise;
 }
 
 static void start_job(struct host *h, const struct gt_order *order, const int fds[GT_ORDER_FDS])
 {
-	if (thread_count() != 1) {
-		notify(h, GT_NOTICE_FAILED, order->job, EDEADLK);
-		return;
-	}
 	struct gt_job_fds job = {.report = fds[0], .child = fds[1], .log = fds[2],
 	                         .folder = fds[3], .alive = h->alive[0]};
 	pid_t pid = gt_isolation_fork(&h->isolation);
@@ -106,6 +113,8 @@ static void start_job(struct host *h, const struct gt_order *order, const int fd
 	if (!h->running)
 		abort();
 	h->running[h->running_count++] = (struct running){.job = order->job, .pid = pid};
+	notify(h, GT_NOTICE_STARTED, order->job, 0);
+	gt_host_fault(GT_MOMENT_FORKED, h->control);
 }
 
 static void kill_job(const struct host *h, uint64_t job)
@@ -131,11 +140,15 @@ static bool note_end(struct host *h, pid_t pid, int status)
 		if (h->running[i].pid != pid)
 			continue;
 		notify(h, GT_NOTICE_LOST, h->running[i].job, status);
+		gt_host_fault(GT_MOMENT_ENDED, h->control);
 		h->running[i] = h->running[--h->running_count];
 		if (status != 0) // it could not do its work to the end
 			gt_memory_sweep();
 		return status != 0;
 	}
+	// Orphans come to us only where there are no namespaces.
+	if (h->isolation.kind != GT_ISOLATION_NONE)
+		h->stranger = true;
 	return true;
 }
 
@@ -185,14 +198,15 @@ static bool take_order(struct host *h, int *exit_code)
 	int fds[GT_ORDER_FDS];
 	int count = take_fds(&message, fds);
 	bool good = n == sizeof order && order.magic == GT_ORDER_MAGIC;
-	if (good && order.kind == GT_ORDER_START && count == GT_ORDER_FDS)
-		start_job(h, &order, fds);
-	else if (good && order.kind == GT_ORDER_START) // the system drops what finds no room
-		notify(h, GT_NOTICE_FAILED, order.job, EMFILE);
-	else if (good && order.kind == GT_ORDER_KILL)
+	if (good && order.kind == GT_ORDER_START) {
+		gt_host_fault(GT_MOMENT_ORDER, h->control);
+		if (is_fit(h, order.job, fds, count))
+			start_job(h, &order, fds);
+	} else if (good && order.kind == GT_ORDER_KILL) {
 		kill_job(h, order.job);
-	else
+	} else {
 		good = false;
+	}
 	for (int i = 0; i < count; i++)
 		close(fds[i]);
 	if (!good) {
@@ -235,6 +249,7 @@ int gt_host_serve(int control, const struct gt_host_ops *ops)
 	gt_backtrace_warm_up();
 	if (h.isolation.kind == GT_ISOLATION_NONE)
 		prctl(PR_SET_CHILD_SUBREAPER, 1); // orphans of a supervisor that was killed
+	gt_health_take(&h.health, NULL, 0);
 	int exit_code = 0;
 	struct pollfd on[] = {
 		{.fd = h.control, .events = POLLIN},

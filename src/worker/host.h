@@ -12,6 +12,9 @@
 
 #define GT_EXPORT __attribute__((visibility("default")))
 
+// Last argument of a host that is to serve one job only: it loads its engine in that job's child.
+#define GT_HOST_ONCE "--once"
+
 // What makes one host different from another. `self` is handed back on every call.
 struct gt_host_ops {
 	void *self;
@@ -37,9 +40,26 @@ struct gt_order {
 };
 
 // Host to runner. HELLO comes once, followed in the same message by JSON text (identity, or
-// {"error": sentence}); FAILED says that a job could not be forked (`value` is errno), LOST that
-// its supervisor ended (`value` is the wait status); it follows every job.
-enum gt_notice_kind { GT_NOTICE_HELLO = 1, GT_NOTICE_FAILED = 2, GT_NOTICE_LOST = 3 };
+// {"error": sentence}). An order to start is answered by one of: STARTED; FAILED, the job could not
+// be forked (`value` is errno); UNFIT, followed by half a sentence of text: the host is no longer
+// what it was (`value` is a gt_surprise) and has to be replaced. LOST says that the supervisor of a
+// job that had started has ended (`value` is the wait status); it follows every one.
+enum gt_notice_kind {
+	GT_NOTICE_HELLO = 1,
+	GT_NOTICE_FAILED,
+	GT_NOTICE_LOST,
+	GT_NOTICE_STARTED,
+	GT_NOTICE_UNFIT,
+};
+
+// What a host must not find in itself before it forks.
+enum gt_surprise {
+	GT_SURPRISE_NONE,
+	GT_SURPRISE_THREAD,     // more than one
+	GT_SURPRISE_DESCRIPTOR, // others are open than when it began
+	GT_SURPRISE_MEMORY,     // it has gathered some
+	GT_SURPRISE_CHILD,      // a process ended that it had not started
+};
 
 struct gt_notice {
 	uint32_t magic; // GT_ORDER_MAGIC

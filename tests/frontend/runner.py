@@ -16,7 +16,7 @@ MAIN = os.path.join(ROOT, "frontend", "gauntlet", "__main__.py")
 LIBRARY = os.environ.get("GAUNTLET_WORKER", os.path.join(ROOT, "build", "libgauntlet_worker.so"))
 
 ORDER_MAGIC, FRAME_MAGIC = 0x314F5447, 0x31465447
-START, HELLO, FAILED, LOST = 1, 1, 2, 3
+START, HELLO, FAILED, LOST, STARTED = 1, 1, 2, 3, 4
 
 _xxhash = ctypes.CDLL(ctypes.util.find_library("xxhash"))
 _xxhash.XXH3_64bits.restype = ctypes.c_uint64
@@ -90,8 +90,9 @@ class Job:
         self.child.close()
         report = self.report.recv(4096)
         self.report.close()
-        kind, number = struct.unpack_from("<II", self.host.control.recv(4096), 0)
-        assert kind == ORDER_MAGIC and number == LOST, (kind, number)
+        for expected in (STARTED, LOST):
+            kind, number = struct.unpack_from("<II", self.host.control.recv(4096), 0)
+            assert kind == ORDER_MAGIC and number == expected, (kind, number)
         self.log.seek(0)
         log = self.log.read().decode("utf-8", "replace")
         self.log.close()

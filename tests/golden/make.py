@@ -85,6 +85,9 @@ class Run:
         self.add("test-end", test=test, status=status, why=why, stage=stop or "",
                  message=message)
 
+    def note(self, host, what, why, message):
+        self.add("note", host=host, what=what, why=why, message=message)
+
     def close(self, complete=True, reason=""):
         self.add("run-end", complete=complete, reason=reason)
 
@@ -140,6 +143,8 @@ def mixed():
              status="Numerics")
     # A host that died once, and was tried again.
     run.start(names[11], "setup")
+    run.note("plain", "replaced", "death", "the plain host was replaced: it died (SIGKILL); the jobs "
+             "that it ran are tried again")
     run.end(names[11], "setup", 2.5, why="host", message="the process that watched setup is gone")
     run.start(names[11], "setup", 2)
     run.end(names[11], "setup", 0.5, attempt=2)
@@ -150,6 +155,9 @@ def mixed():
     run.end_test(names[11], "compiled_inference", "protocol",
                  "compiled_inference ended with exit code 3 and without a result")
     run.test(names[12], "native_inference", "killed", "native_inference was killed from outside")
+    run.note("plain", "replaced", "death", "the plain host was replaced: it died (SIGTERM)")
+    run.note("compiler", "fallback", "death", "the compiler host could not be kept 3 times in a row: "
+             "from now on each of its jobs has a process of its own")
     run.test(names[13], "comparison", "crash:SIGABRT", "comparison crashed: SIGABRT")
     run.test(names[14], "construct_inputs", "error", "input 0 has no shape")
     run.test(names[15], "postprocessing", "error", "the hook raised ValueError")
@@ -186,6 +194,7 @@ def torn():
     run = Run([("test_abs", "PASS", ""), ("test_add", "PASS", ""), ("test_and", "PASS", "")])
     run.test("test_abs")
     run.start("test_add", "setup")
+    run.note("frontend", "replaced", "protocol", "a host's words: </b> | \x1b[31m `x`\nnew line")
     run.end("test_add", "setup", 0.5)
     run.write("torn", cut=17)
 

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -57,11 +56,31 @@ static void on_done(struct gt_job *job, struct gt_ending *ending)
 		o->then(o);
 }
 
+static void run_until_done(struct outcome *o, int count);
+
+// Let an instance go, and wait for its last word.
+static void release(struct outcome *o)
+{
+	int count = o->count;
+	gt_job_release(o->job, on_done);
+	assert_int_equal(o->count, count); // not before the loop runs
+	run_until_done(o, count + 1);
+	o->job = NULL;
+}
+
 static void forget(struct outcome *o)
 {
 	gt_ending_free(&o->ending);
 	free(o->output);
 	*o = (struct outcome){0};
+}
+
+// The kernel has begun to take it away: it does nothing any more.
+static bool is_dying(pid_t pid)
+{
+	char path[64], text[64] = "";
+	snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+	return !gt_kernel_file_read(path, text, sizeof text) || strtol(text, NULL, 10) == 0;
 }
 
 static bool run_until_state(enum gt_host_state state)
@@ -91,6 +110,7 @@ static void run_for(int ms)
 static void start_host(enum gt_host_kind kind)
 {
 	struct gt_err err = {0};
+	gt_host_free(&host); // of an earlier one
 	host = (struct gt_host){.kind = kind, .changed = on_changed, .control = -1, .log = -1};
 	if (gt_host_start(&host, &loop, &tools, &err))
 		fail_msg("%s", err.text);
@@ -205,7 +225,7 @@ static void test_late_runner(void **state)
 	gt_job_request(o.job, "nap;{\"ok\":true}", 0.3);
 	run_until_done(&o, 2);
 	assert_string_equal(o.ending.why, "");
-	gt_job_release(o.job);
+	release(&o);
 	forget(&o);
 }
 
@@ -225,14 +245,16 @@ static void test_host_dies_with_jobs(void **state)
 		forget(&o[i]);
 	}
 	assert_true(run_until_state(GT_HOST_IDLE));
-	assert_int_equal(host.deaths, 1);
+	assert_string_equal(host.surprise, "death");
+	assert_string_equal(host.surprise_text, "it died (SIGKILL)");
 	assert_true(marked_become(0, 1));
 	struct gt_err err = {0};
 	assert_int_equal(gt_host_start(&host, &loop, &tools, &err), GT_OK);
 	assert_true(run_until_state(GT_HOST_READY));
 	do_job(&o[0], "{\"ok\":true}", LIMIT_S);
 	assert_true(o[0].ending.ok);
-	assert_int_equal(host.deaths, 0);
+	assert_int_equal(host.reported, 1);
+	assert_null(host.surprise);
 	forget(&o[0]);
 }
 
@@ -285,9 +307,19 @@ static void test_instance(void **state)
 	forget(&o);
 	start_job(&o, true, "{\"ok\":true}", LIMIT_S);
 	run_until_done(&o, 1);
-	gt_job_release(o.job);
-	run_for(20);
-	assert_int_equal(o.count, 1);
+	release(&o);
+	assert_int_equal(o.ending.report.killed, 0); // it left by itself
+	assert_int_equal(o.ending.report.leftovers, 0);
+	forget(&o);
+	assert_true(marked_become(1, 1));
+	// What it leaves behind is named; one that does not leave is killed.
+	start_job(&o, true, "session;daemon;{\"ok\":true}", LIMIT_S);
+	run_until_done(&o, 1);
+	release(&o);
+	assert_int_equal(o.ending.report.leftovers, 2);
+	char *names = gt_format("h%s (2)", mark + 1);
+	assert_string_equal(o.ending.report.leftover_names, names);
+	free(names);
 	forget(&o);
 	assert_true(marked_become(1, 1));
 }
@@ -306,7 +338,7 @@ static void test_idle_instance_dies(void **state)
 		assert_true(marked_become(1, 2));
 		run_for(50);
 		if (i == 2) {
-			gt_job_release(o.job);
+			release(&o);
 		} else {
 			gt_job_request(o.job, "{\"ok\":true}", LIMIT_S);
 			assert_int_equal(o.count, 1); // not before the loop runs
@@ -407,11 +439,11 @@ static void test_dying_host(void **state)
 	assert_true(run_until_state(GT_HOST_FAILED));
 	assert_string_equal(host.failure,
 	                    "the reference host ended before it was ready: and this is why");
+	assert_true(host.said);
 	// It may be tried again.
 	struct gt_err err = {0};
 	assert_int_equal(gt_host_start(&host, &loop, &tools, &err), GT_OK);
 	assert_true(run_until_state(GT_HOST_FAILED));
-	assert_int_equal(host.deaths, 2);
 }
 
 static void test_silent_host(void **state)
@@ -449,22 +481,165 @@ static void test_no_program(void **state)
 	assert_true(run_until_state(GT_HOST_FAILED));
 	assert_int_equal(gt_host_start(&host, &loop, &tools, &err), GT_IO);
 	assert_true(run_until_state(GT_HOST_FAILED));
-	assert_int_equal(host.deaths, 2);
 }
 
-// A thread in a host makes its forks unsafe; the sentence says it.
-static void test_threaded_host(void **state)
+static void start_faulty(const char *fault)
+{
+	char *order = gt_format("plain:%s", fault);
+	setenv("GAUNTLET_HOST_FAULT", order, 1);
+	free(order);
+	start_host(GOOD);
+	unsetenv("GAUNTLET_HOST_FAULT");
+}
+
+// A host that is no longer what it was starts no job any more and says why; those it has go on.
+static void test_unfit_host(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *fault, *says;
+	} cases[] = {
+		{"thread", "it runs 2 threads"},
+		{"descriptor", "it holds other descriptors than when it began"},
+		{"memory", "its own memory grew by 40 MiB"},
+		{"child", "a process ended that it had not started"},
+	};
+	for (size_t i = 0; i < GT_COUNTOF(cases); i++) {
+		struct outcome first = {0}, second = {0}, third = {0};
+		start_faulty(cases[i].fault);
+		assert_true(run_until_state(GT_HOST_READY));
+		start_job(&first, true, "{\"ok\":true}", LIMIT_S);
+		run_until_done(&first, 1);
+		assert_true(first.ending.ok);
+		run_for(50);
+		start_job(&second, false, "{\"ok\":true}", LIMIT_S);
+		start_job(&third, false, "{\"ok\":true}", LIMIT_S);
+		run_until_done(&second, 1);
+		run_until_done(&third, 1);
+		assert_why(&second, "host", "the host of the stage cannot be used: ");
+		assert_why(&second, "host", cases[i].says);
+		assert_true(second.ending.unstarted && third.ending.unstarted);
+		assert_string_equal(host.surprise, cases[i].fault);
+		assert_int_equal(host.state, GT_HOST_RETIRED);
+		gt_job_request(first.job, "{\"ok\":true,\"detail\":{}}", LIMIT_S);
+		run_until_done(&first, 2);
+		assert_true(first.ending.ok);
+		release(&first); // and with the last it leaves
+		assert_true(run_until_state(GT_HOST_IDLE));
+		assert_true(marked_become(0, 1));
+		forget(&first);
+		forget(&second);
+		forget(&third);
+	}
+}
+
+// A host that takes an order and does nothing is ended, and is no test's timeout.
+static void test_hanging_host(void **state)
 {
 	(void)state;
 	struct outcome o = {0};
-	tools.python = gt_strdup("/proc/self/exe");
-	tools.frontend_folder = gt_strdup(folder);
-	tools.worker_library = gt_strdup("threads");
-	start_host(GT_HOST_FRONTEND);
+	start_faulty("hang");
+	host.answer_s = 0.3;
 	assert_true(run_until_state(GT_HOST_READY));
-	do_job(&o, "{\"ok\":true}", LIMIT_S);
-	assert_why(&o, "host", "more than one thread");
+	int64_t began = gt_clock_ns();
+	do_job(&o, "{\"ok\":true}", 0.01);
+	assert_true(gt_clock_ns() - began < 3000000000);
+	assert_why(&o, "host", "forked from is gone");
+	assert_true(o.ending.host_gone);
+	assert_true(run_until_state(GT_HOST_IDLE));
+	assert_string_equal(host.surprise, "silent");
+	assert_string_equal(host.surprise_text, "it did not answer an order within 0.3 s");
 	forget(&o);
+	assert_true(marked_become(0, 1));
+}
+
+// The answer has come, and it is the runner that was late to read it.
+static void test_late_for_the_answer(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	start_host(GOOD);
+	host.answer_s = 0.1;
+	assert_true(run_until_state(GT_HOST_READY));
+	start_job(&o, false, "nap;{\"ok\":true}", LIMIT_S);
+	usleep(400000);
+	run_until_done(&o, 1);
+	assert_true(o.ending.ok);
+	assert_null(host.surprise);
+	forget(&o);
+}
+
+// What makes no sense is not believed: the host goes, its jobs with it.
+static void test_senseless_notices(void **state)
+{
+	(void)state;
+	static const char *const faults[] = {"garbage", "stranger"};
+	for (size_t i = 0; i < GT_COUNTOF(faults); i++) {
+		struct outcome o = {0};
+		start_faulty(faults[i]);
+		assert_true(run_until_state(GT_HOST_READY));
+		do_job(&o, "session;busy", LIMIT_S);
+		assert_why(&o, "host", "is gone");
+		assert_true(o.ending.host_gone);
+		assert_true(run_until_state(GT_HOST_IDLE));
+		assert_string_equal(host.surprise, "protocol");
+		forget(&o);
+		assert_true(marked_become(0, 1));
+	}
+}
+
+// When a lost job is told, nothing of it works in its folder any more.
+static void test_nothing_outlives_the_loss(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	for (int i = 0; i < 20; i++) {
+		start_host(GOOD);
+		assert_true(run_until_state(GT_HOST_READY));
+		start_job(&o, false, "busy", LIMIT_S);
+		run_for(10);
+		kill(host.process.pid, SIGKILL);
+		run_until_done(&o, 1);
+		pid_t left[8];
+		size_t n = marked(left, GT_COUNTOF(left));
+		for (size_t k = 0; k < n && k < GT_COUNTOF(left); k++)
+			if (left[k] != host.process.pid && !is_dying(left[k]))
+				fail_msg("%d of round %d is left", (int)left[k], i);
+		assert_true(run_until_state(GT_HOST_IDLE));
+		forget(&o);
+	}
+}
+
+// One for a single job leaves with it, and it is told apart from what many shared.
+static void test_host_of_one_job(void **state)
+{
+	(void)state;
+	struct outcome o = {0};
+	for (int i = 0; i < 2; i++) {
+		struct gt_err err = {0};
+		gt_host_free(&host);
+		host = (struct gt_host){.kind = GOOD, .once = true, .changed = on_changed, .control = -1,
+		                        .log = -1};
+		assert_int_equal(gt_host_start(&host, &loop, &tools, &err), GT_OK);
+		assert_true(run_until_state(GT_HOST_READY));
+		assert_string_equal(gt_json_string_or(host.identity, "name", ""), "once");
+		start_job(&o, true, i ? "busy" : "{\"ok\":true}", LIMIT_S);
+		gt_host_retire(&host);
+		if (i) {
+			run_for(50);
+			kill(host.process.pid, SIGKILL);
+			run_until_done(&o, 1);
+			assert_why(&o, "host", "that was for nothing else");
+			assert_false(o.ending.host_gone);
+		} else {
+			run_until_done(&o, 1);
+			assert_int_equal(host.state, GT_HOST_RETIRED);
+			release(&o);
+		}
+		assert_true(run_until_state(GT_HOST_IDLE));
+		assert_true(marked_become(0, 1));
+		forget(&o);
+	}
 }
 
 // Ctrl-C on the terminal is the runner's to handle.
@@ -483,13 +658,6 @@ static int say(const char *text)
 	return gt_host_hello(3, text);
 }
 
-static void *sleep_for_ever(void *once)
-{
-	while (!once)
-		pause();
-	return NULL;
-}
-
 // A script may also sleep for a tenth of a second.
 static char *serve(void *self, const char *request)
 {
@@ -500,10 +668,9 @@ static char *serve(void *self, const char *request)
 	return serve_script(self, request);
 }
 
-static int be_host(const char *kind)
+static int be_host(const char *kind, bool once)
 {
 	struct gt_host_ops ops = {.serve = serve};
-	pthread_t thread;
 	// The name of the tests' processes, from the parent.
 	char path[64], name[32] = "";
 	snprintf(path, sizeof path, "/proc/%d/comm", (int)getppid());
@@ -521,9 +688,7 @@ static int be_host(const char *kind)
 	if (strcmp(kind, "runtime") == 0)
 		for (;;)
 			pause();
-	if (strcmp(kind, "threads") == 0)
-		pthread_create(&thread, NULL, sleep_for_ever, NULL);
-	say("{\"name\":\"test\"}");
+	say(once ? "{\"name\":\"once\"}" : "{\"name\":\"test\"}");
 	return gt_host_serve(3, &ops);
 }
 
@@ -572,10 +737,10 @@ static int end_test(void **state)
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && strcmp(argv[1], "host") == 0)
-		return be_host(argv[2]);
-	if (argc == 6 && strcmp(argv[1], "-I") == 0)
-		return be_host(argv[5]);
+	if (argc > 3 && strcmp(argv[1], "host") == 0)
+		return be_host(argv[2], argc == 5 && strcmp(argv[4], "--once") == 0);
+	if (argc > 1) // never the tests again, within a test
+		return 9;
 	const struct CMUnitTest tests[] = {
 		JOB_TEST(test_job),
 		JOB_TEST(test_timeout),
@@ -592,7 +757,12 @@ int main(int argc, char **argv)
 		JOB_TEST(test_dying_host),
 		JOB_TEST(test_silent_host),
 		JOB_TEST(test_no_program),
-		JOB_TEST(test_threaded_host),
+		JOB_TEST(test_unfit_host),
+		JOB_TEST(test_hanging_host),
+		JOB_TEST(test_late_for_the_answer),
+		JOB_TEST(test_senseless_notices),
+		JOB_TEST(test_nothing_outlives_the_loss),
+		JOB_TEST(test_host_of_one_job),
 		JOB_TEST(test_host_has_its_own_session),
 	};
 	uv_loop_t first; // libuv keeps a few descriptors for ever: they are there before we count

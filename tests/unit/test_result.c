@@ -348,7 +348,7 @@ static void test_json(void **state)
 		"\"XFAIL\":0,\"XPASS\":0,\"FAIL\":1,\"NONE\":1},\"by_status\":{\"setup\":1,"
 		"\"import_model\":0,\"preprocessing\":0,\"compilation\":0,\"construct_inputs\":0,"
 		"\"native_inference\":0,\"compiled_inference\":0,\"postprocessing\":0,"
-		"\"results-summary\":0,\"Numerics\":0,\"PASS\":0}},\"tests\":[{\"test\":\"a\","
+		"\"results-summary\":0,\"Numerics\":0,\"PASS\":0}},\"notes\":[],\"tests\":[{\"test\":\"a\","
 		"\"suite\":\"s\",\"folder\":\"f\",\"status\":\"setup\",\"why\":\"crash:SIGABRT\","
 		"\"stage\":\"setup\",\"message\":\"m\",\"verdict\":\"FAIL\",\"expected\":\"PASS\","
 		"\"reason\":\"because\",\"vacuous\":false,\"flaky\":false,\"seconds\":0.123457,"
@@ -520,6 +520,39 @@ static void test_run_again(void **state)
 	}
 }
 
+#define NOTE(host, what, why, message)                                                       \
+	"{\"event\":\"note\",\"t\":5,\"host\":\"" host "\",\"what\":\"" what "\",\"why\":\"" why \
+	"\",\"message\":\"" message "\"}"
+
+// The same host, what and why are one note, with the first sentence.
+static void test_notes(void **state)
+{
+	(void)state;
+	struct gt_result r = {0};
+	refuse(&r, NOTE("plain", "replaced", "death", "m"), "before the start of the run");
+	apply(&r, RUN_START(1));
+	apply(&r, NOTE("plain", "replaced", "death", "first"));
+	apply(&r, TEST("a", "PASS")); // a note is no stage: tests may follow
+	apply(&r, NOTE("plain", "replaced", "death", "second"));
+	apply(&r, NOTE("plain", "replaced", "thread", "third"));
+	apply(&r, NOTE("compiler", "replaced", "death", "fourth"));
+	apply(&r, NOTE("compiler", "fallback", "death", "fifth"));
+	refuse(&r, NOTE("plain", "replaced", "two words", "m"), "why is 'two words'");
+	refuse(&r, "{\"event\":\"note\",\"t\":5,\"host\":\"plain\"}", "what");
+	assert_int_equal(r.note_count, 4);
+	assert_string_equal(r.notes[0].message, "first");
+	assert_int_equal(r.notes[0].count, 2);
+	assert_string_equal(r.notes[3].what, "fallback");
+	char *text = written(&r);
+	json_t *all = json_loads(text, 0, NULL);
+	free(text);
+	json_t *note = json_array_get(json_object_get(all, "notes"), 0);
+	assert_int_equal(gt_json_integer_or(note, "count", 0), 2);
+	assert_string_equal(gt_json_string_or(note, "message", ""), "first");
+	json_decref(all);
+	gt_result_free(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -529,6 +562,7 @@ int main(void)
 		cmocka_unit_test(test_contradictions),  cmocka_unit_test(test_many_tests),
 		cmocka_unit_test(test_json),            cmocka_unit_test(test_load),
 		cmocka_unit_test(test_resume),          cmocka_unit_test(test_run_again),
+		cmocka_unit_test(test_notes),
 	};
 	return cmocka_run_group_tests_name("result", tests, NULL, NULL);
 }

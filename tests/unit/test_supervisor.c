@@ -117,12 +117,28 @@ static bool readable(int fd, int timeout_ms)
 	return poll(&on, 1, timeout_ms) == 1;
 }
 
+static char notice_text[128];
+
+static struct gt_notice take_any_notice(const struct host *h)
+{
+	struct {
+		struct gt_notice notice;
+		char text[sizeof notice_text];
+	} message = {0};
+	assert_true(readable(h->control, REPORT_LIMIT_MS));
+	assert_true(recv(h->control, &message, sizeof message, 0) >= (ssize_t)sizeof message.notice);
+	assert_int_equal(message.notice.magic, GT_ORDER_MAGIC);
+	memcpy(notice_text, message.text, sizeof notice_text - 1);
+	return message.notice;
+}
+
+// The next one after those that answer orders as they should.
 static struct gt_notice take_notice(const struct host *h)
 {
-	struct gt_notice notice = {0};
-	assert_true(readable(h->control, REPORT_LIMIT_MS));
-	assert_int_equal(recv(h->control, &notice, sizeof notice, 0), sizeof notice);
-	assert_int_equal(notice.magic, GT_ORDER_MAGIC);
+	struct gt_notice notice;
+	do
+		notice = take_any_notice(h);
+	while (notice.kind == GT_NOTICE_STARTED);
 	return notice;
 }
 
@@ -539,9 +555,10 @@ static void test_wrong_orders(void **state)
 	send_order(&h, GT_ORDER_KILL, 4711, false, NULL, 0); // a job that is over
 	send_order(&h, GT_ORDER_START, 1, false, NULL, 0);   // without descriptors
 	struct gt_notice notice = take_notice(&h);
-	assert_int_equal(notice.kind, GT_NOTICE_FAILED);
+	assert_int_equal(notice.kind, GT_NOTICE_UNFIT);
 	assert_int_equal(notice.job, 1);
-	assert_int_equal(notice.value, EMFILE);
+	assert_int_equal(notice.value, GT_SURPRISE_DESCRIPTOR);
+	assert_string_equal(notice_text, "it has no room for the descriptors of a job");
 	assert_int_equal(send(h.control, "garbage", 7, 0), 7);
 	assert_int_equal(waitpid(h.pid, &status, 0), h.pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
@@ -603,9 +620,26 @@ static void test_second_thread(void **state)
 	close(pair[1]);
 	start_job(&h, &j, false, "{}");
 	struct gt_notice notice = take_notice(&h);
-	assert_int_equal(notice.kind, GT_NOTICE_FAILED);
+	assert_int_equal(notice.kind, GT_NOTICE_UNFIT);
 	assert_int_equal(notice.job, j.number);
-	assert_int_equal(notice.value, EDEADLK);
+	assert_int_equal(notice.value, GT_SURPRISE_THREAD);
+	assert_string_equal(notice_text, "it runs 2 threads");
+	free_job(&j);
+	stop_host(&h);
+}
+
+// An order is answered before anything is heard of its job.
+static void test_answer(void **state)
+{
+	(void)state;
+	struct host h = start_host();
+	struct job j;
+	start_job(&h, &j, false, "busy");
+	struct gt_notice notice = take_any_notice(&h);
+	assert_int_equal(notice.kind, GT_NOTICE_STARTED);
+	assert_int_equal(notice.job, j.number);
+	send_order(&h, GT_ORDER_KILL, j.number, false, NULL, 0);
+	assert_int_equal(take_any_notice(&h).kind, GT_NOTICE_LOST);
 	free_job(&j);
 	stop_host(&h);
 }
@@ -659,6 +693,7 @@ static int run_round(const char *name, enum gt_isolation_kind wanted)
 		ROUND_TEST(test_wrong_orders),
 		ROUND_TEST(test_runner_does_not_read),
 		ROUND_TEST(test_second_thread),
+		ROUND_TEST(test_answer),
 	};
 	gt_isolation_probe(&isolation);
 	printf("# isolation: %s\n", gt_isolation_describe(&isolation));

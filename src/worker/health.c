@@ -1,0 +1,82 @@
+#include "worker/health.h"
+
+#include "base/file.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void take_threads(struct gt_health *h)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	for (struct dirent *e; tasks && (e = readdir(tasks));)
+		h->threads += e->d_name[0] != '.';
+	if (tasks)
+		closedir(tasks);
+	else
+		h->threads = 1;
+}
+
+static bool is_among(int fd, const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (fds[i] == fd)
+			return true;
+	return false;
+}
+
+static void take_descriptors(struct gt_health *h, const int *borrowed, size_t count)
+{
+	DIR *open = opendir("/proc/self/fd");
+	for (struct dirent *e; open && (e = readdir(open));) {
+		int fd = e->d_name[0] == '.' ? -1 : atoi(e->d_name);
+		if (fd < 0 || fd == dirfd(open) || is_among(fd, borrowed, count))
+			continue;
+		h->descriptors++;
+		h->numbers += fd;
+	}
+	if (open)
+		closedir(open);
+}
+
+// Of resident pages, those that no file and no other process backs: the second number of
+// /proc/self/statm less the third.
+static void take_memory(struct gt_health *h)
+{
+	char text[128];
+	long resident = 0, shared = 0;
+	if (gt_kernel_file_read("/proc/self/statm", text, sizeof text) &&
+	    sscanf(text, "%*d %ld %ld", &resident, &shared) == 2)
+		h->memory = (int64_t)(resident - shared) * sysconf(_SC_PAGESIZE);
+}
+
+void gt_health_take(struct gt_health *health, const int *borrowed, size_t count)
+{
+	*health = (struct gt_health){0};
+	take_threads(health);
+	take_descriptors(health, borrowed, count);
+	take_memory(health);
+}
+
+enum gt_surprise gt_health_compare(const struct gt_health *before, const struct gt_health *now,
+                                   char *text, size_t size)
+{
+	if (now->threads != 1) {
+		snprintf(text, size, "it runs %d threads", now->threads);
+		return GT_SURPRISE_THREAD;
+	}
+	if (now->descriptors != before->descriptors || now->numbers != before->numbers) {
+		snprintf(text, size, "it holds other descriptors than when it began (%d, not %d)",
+		         now->descriptors, before->descriptors);
+		return GT_SURPRISE_DESCRIPTOR;
+	}
+	if (now->memory - before->memory > GT_HEALTH_GROWTH) {
+		snprintf(text, size, "its own memory grew by %" PRId64 " MiB",
+		         (now->memory - before->memory) >> 20);
+		return GT_SURPRISE_MEMORY;
+	}
+	text[0] = '\0';
+	return GT_SURPRISE_NONE;
+}

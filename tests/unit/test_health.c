@@ -1,0 +1,124 @@
+// What a host sees of itself: one thread, the descriptors and the memory that it began with.
+#include "base/clock.h"
+#include "worker/health.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static enum gt_surprise look(const struct gt_health *before, const int *borrowed, size_t count,
+                             char text[128])
+{
+	struct gt_health now;
+	gt_health_take(&now, borrowed, count);
+	return gt_health_compare(before, &now, text, 128);
+}
+
+static void test_descriptors(void **state)
+{
+	(void)state;
+	char text[128];
+	struct gt_health before;
+	int kept = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	gt_health_take(&before, NULL, 0);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_NONE);
+	assert_string_equal(text, "");
+	int more[2];
+	assert_int_equal(pipe2(more, O_CLOEXEC), 0);
+	assert_int_equal(look(&before, more, 2, text), GT_SURPRISE_NONE);
+	assert_int_equal(look(&before, more, 1, text), GT_SURPRISE_DESCRIPTOR);
+	assert_non_null(strstr(text, "it holds other descriptors than when it began ("));
+	close(more[0]);
+	close(more[1]);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_NONE);
+	// As many, but not the same.
+	int moved = fcntl(kept, F_DUPFD_CLOEXEC, 100);
+	close(kept);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_DESCRIPTOR);
+	close(moved);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_DESCRIPTOR);
+}
+
+// Memory that is only mapped, or a file's, is not gathered.
+static void test_memory(void **state)
+{
+	(void)state;
+	char text[128];
+	struct gt_health before;
+	size_t size = (size_t)GT_HEALTH_GROWTH + (8 << 20);
+	gt_health_take(&before, NULL, 0);
+	char *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(bytes, MAP_FAILED);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_NONE);
+	memset(bytes, 1, size / 2);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_NONE);
+	memset(bytes, 1, size);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_MEMORY);
+	assert_non_null(strstr(text, "its own memory grew by 4"));
+	munmap(bytes, size);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_NONE);
+}
+
+static void *wait_for(void *lock)
+{
+	pthread_mutex_lock(lock);
+	pthread_mutex_unlock(lock);
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	(void)state;
+	char text[128];
+	pthread_t thread;
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	struct gt_health before;
+	gt_health_take(&before, NULL, 0);
+	pthread_mutex_lock(&lock);
+	assert_int_equal(pthread_create(&thread, NULL, wait_for, &lock), 0);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_THREAD);
+	assert_string_equal(text, "it runs 2 threads");
+	// That there were two before makes it no better.
+	gt_health_take(&before, NULL, 0);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_THREAD);
+	pthread_mutex_unlock(&lock);
+	pthread_join(thread, NULL);
+}
+
+// It is done before each job. The bound is wide: the machine may be crowded.
+static void test_cost(void **state)
+{
+	(void)state;
+	char text[128];
+	struct gt_health before;
+	gt_health_take(&before, NULL, 0);
+	int64_t best = INT64_MAX;
+	for (int i = 0; i < 200; i++) {
+		int64_t began = gt_clock_ns();
+		look(&before, NULL, 0, text);
+		int64_t took = gt_clock_ns() - began;
+		best = took < best ? took : best;
+	}
+	print_message("a look takes %.1f us\n", (double)best / 1000);
+	assert_true(best < 200000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_cost),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
