@@ -173,6 +173,41 @@ class Damage(support.TestCase):
                          (self.report.code, self.report.out))
         self.assertEqual(support.Run(self.path("r")).results, self.results)
 
+    def test_going_on(self):
+        """--resume ends as the undisturbed run did, or does not begin."""
+        fake = write_text(self.path("resume.fake"), json.dumps(
+            {"a": {}, "b": {"compilation": "error:no"}, "c": {"compiled_inference": "wrong"}}))
+        flags = ["--suite", fake]
+        env = {"GAUNTLET_FAKE": "1"}
+        _, whole = self.run_tests("on", *flags, code=1, env=env)
+        with open(self.path("on", "events.jsonl"), "rb") as f:
+            journal = f.read()
+        ends, codes = [whole.end(t) for t in "abc"], set()
+        for _ in range(2):
+            for what, bad in damages(journal, self.chance):
+                with self.subTest(what):
+                    shutil.rmtree(self.path("r"), ignore_errors=True)
+                    shutil.copytree(self.path("on"), self.path("r"))
+                    self.write(bad, "events.jsonl")
+                    ran = self.gauntlet("run", "-r", "r", *flags, "--resume", env=env)
+                    codes.add(ran.code)
+                    if ran.code == 2:
+                        self.assertRegex(ran.err, r"\Agauntlet: [^\n]*events.jsonl' line \d+: [^\n]+\n\Z")
+                    else:
+                        self.assertEqual(ran.code, 1, ran)
+                        run = support.Run(self.path("r"))
+                        self.assertTrue(run.results["complete"])
+                        self.assertEqual([run.end(t) for t in "abc"], ends)
+        self.assertEqual(codes, {1, 2})
+        # Nobody did a test that had ended anew: its record has to be whole.
+        shutil.rmtree(self.path("r"))
+        shutil.copytree(self.path("on"), self.path("r"))
+        self.write(journal[:-20], "events.jsonl")
+        self.write(b"{}", "a", "stages.json")
+        ran = self.gauntlet("run", "-r", "r", *flags, "--resume", env=env)
+        self.assertEqual(ran.code, 6, ran)
+        self.assertIn("a/stages.json' is damaged", ran.err)
+
     def test_audit(self):
         """A record that is damaged before its run has ended backs no result."""
         fake = write_text(self.path("slow.fake"), json.dumps({"a": {}, "b": {"setup": "sleep"}}))
