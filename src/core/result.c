@@ -8,19 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const verdict_names[GT_VERDICT_COUNT] = {
-	[GT_VERDICT_NONE] = "NONE",   [GT_VERDICT_PASS] = "PASS", [GT_VERDICT_XFAIL] = "XFAIL",
-	[GT_VERDICT_XPASS] = "XPASS", [GT_VERDICT_FAIL] = "FAIL",
-};
-
-#define WHY_PARTIAL "partial"
-#define MAX_WHY 64 // bytes
-
 // What the fold must remember of a test and no report needs.
 struct progress {
 	bool running[GT_STAGE_COUNT];
 	int64_t attempt[GT_STAGE_COUNT]; // of its last start; 0 before the first
-	char why[GT_STAGE_COUNT][64 + 1]; // of the last attempt that ended; the fold allows 64 bytes
+	char why[GT_STAGE_COUNT][GT_MAX_WHY + 1]; // of the last attempt that ended
 	char *before; // status and why of a test that is run again; NULL: it is not
 };
 
@@ -32,61 +24,12 @@ struct fold {
 	bool staged;       // a stage has started: no further tests may come
 };
 
-const char *gt_verdict_name(enum gt_verdict v)
-{
-	return (size_t)v < GT_VERDICT_COUNT ? verdict_names[v] : "NONE";
-}
-
-// The stage whose failure is called `status`; GT_STAGE_COUNT if there is none.
-static enum gt_stage_id stage_of_status(const char *status, size_t length)
-{
-	for (int i = 0; i < GT_STAGE_COUNT; i++) {
-		const char *failed = gt_stage((enum gt_stage_id)i)->failed;
-		if (strlen(failed) == length && memcmp(failed, status, length) == 0)
-			return (enum gt_stage_id)i;
-	}
-	bool numerics = length == strlen(GT_STATUS_NUMERICS) &&
-	                memcmp(status, GT_STATUS_NUMERICS, length) == 0;
-	return numerics ? GT_COMPARISON : GT_STAGE_COUNT;
-}
-
-static bool is_pass(const char *status, size_t length)
-{
-	return length == strlen(GT_STATUS_PASS) && memcmp(status, GT_STATUS_PASS, length) == 0;
-}
-
-// True if `why` is `expected`, or says more of it: "crash:SIGSEGV" of "crash".
-static bool why_fits(const char *expected, const char *why)
-{
-	size_t n = strlen(expected);
-	return strncmp(expected, why, n) == 0 && (why[n] == '\0' || why[n] == ':');
-}
-
-enum gt_verdict gt_verdict_of(const char *expected, const char *status, const char *why)
-{
-	if (!*status)
-		return GT_VERDICT_NONE;
-	size_t wanted = strcspn(expected, ":");
-	bool passed = strcmp(status, GT_STATUS_PASS) == 0;
-	if (wanted == 0 || is_pass(expected, wanted))
-		return passed ? GT_VERDICT_PASS : GT_VERDICT_FAIL;
-	if (passed) // a run without a comparison says nothing about one that should fail
-		return strcmp(why, WHY_PARTIAL) == 0 &&
-		                       stage_of_status(expected, wanted) == GT_COMPARISON
-		               ? GT_VERDICT_PASS
-		               : GT_VERDICT_XPASS;
-	if (strlen(status) != wanted || memcmp(status, expected, wanted) != 0)
-		return GT_VERDICT_FAIL;
-	bool fits = !expected[wanted] || why_fits(expected + wanted + 1, why);
-	return fits ? GT_VERDICT_XFAIL : GT_VERDICT_FAIL;
-}
-
 // A test that ran some stages only has not yet come to the stage it is expected to stop in.
 static enum gt_verdict verdict_of_test(const struct gt_test_result *t)
 {
 	enum gt_verdict v = gt_verdict_of(t->expected, t->status, t->why);
-	if (v == GT_VERDICT_XPASS && strcmp(t->why, WHY_PARTIAL) == 0) {
-		enum gt_stage_id stage = stage_of_status(t->expected, strcspn(t->expected, ":"));
+	if (v == GT_VERDICT_XPASS && strcmp(t->why, GT_WHY_PARTIAL) == 0) {
+		enum gt_stage_id stage = gt_status_stage(t->expected, strcspn(t->expected, ":"));
 		if (stage != GT_STAGE_COUNT && !t->stages[stage].ran)
 			return GT_VERDICT_PASS;
 	}
@@ -137,15 +80,6 @@ static gt_code get_stage(const json_t *event, enum gt_stage_id *stage, struct gt
 	return GT_OK;
 }
 
-// A why is one short word, so that it can stand in file names, tables and expectations.
-static bool is_why(const char *why)
-{
-	size_t n = 0;
-	while (why[n] > ' ' && why[n] < 0x7F)
-		n++;
-	return !why[n] && n <= MAX_WHY;
-}
-
 static gt_code apply_run_start(struct gt_result *r, const json_t *event, struct gt_err *err)
 {
 	int64_t format, tests;
@@ -173,14 +107,6 @@ static gt_code check_count(const struct gt_result *r, struct gt_err *err)
 		return gt_fail(err, GT_BAD_DATA, "the run has %lld tests, but %zu are named",
 		               (long long)tests, r->test_count);
 	return GT_OK;
-}
-
-static bool is_expectation(const char *expected)
-{
-	size_t n = strcspn(expected, ":");
-	if (is_pass(expected, n))
-		return !expected[n];
-	return stage_of_status(expected, n) != GT_STAGE_COUNT && (!expected[n] || expected[n + 1]);
 }
 
 static struct gt_test_result *add_test(struct gt_result *r)
@@ -220,7 +146,7 @@ static gt_code apply_test(struct gt_result *r, const json_t *event, struct gt_er
 		return gt_fail(err, GT_BAD_DATA, "test '%s' has a folder '%s' that is no name", id, folder);
 	if (f->staged)
 		return gt_fail(err, GT_BAD_DATA, "test '%s' comes after the first stage", id);
-	if (!is_expectation(expect))
+	if (!gt_is_expectation(expect))
 		return gt_fail(err, GT_BAD_DATA, "test '%s' expects the unknown status '%s'", id,
 		               expect);
 	gt_json_set(f->positions, id, json_integer((json_int_t)r->test_count));
@@ -316,7 +242,7 @@ static gt_code apply_stage_end(struct gt_result *r, const json_t *event, struct 
 	if (!p->running[stage] || attempt != p->attempt[stage])
 		return gt_fail(err, GT_BAD_DATA, "%s of '%s' ends as attempt %lld, which does not run",
 		               name, id, (long long)attempt);
-	if (!is_why(why))
+	if (!gt_is_why(why))
 		return gt_fail(err, GT_BAD_DATA, "%s of '%s' ends with why '%s'", name, id, why);
 	if (ok != !*why)
 		return gt_fail(err, GT_BAD_DATA, "%s of '%s' %s", name, id,
@@ -337,15 +263,15 @@ static gt_code check_end(const struct gt_test_result *t, const struct progress *
                          const struct gt_test_result *end, struct gt_err *err)
 {
 	bool passed = strcmp(end->status, GT_STATUS_PASS) == 0;
-	enum gt_stage_id stage = stage_of_status(end->status, strlen(end->status));
+	enum gt_stage_id stage = gt_status_stage(end->status, strlen(end->status));
 	if (!passed && stage == GT_STAGE_COUNT)
 		return gt_fail(err, GT_BAD_DATA, "test '%s' ends with the unknown status '%s'", t->id,
 		               end->status);
 	if (strcmp(end->stage, passed ? "" : gt_stage(stage)->name) != 0)
 		return gt_fail(err, GT_BAD_DATA, "test '%s' ends with status %s in stage '%s'", t->id,
 		               end->status, end->stage);
-	bool no_reason = !*end->why || strcmp(end->why, WHY_PARTIAL) == 0;
-	if (passed != no_reason || !is_why(end->why))
+	bool no_reason = !*end->why || strcmp(end->why, GT_WHY_PARTIAL) == 0;
+	if (passed != no_reason || !gt_is_why(end->why))
 		return gt_fail(err, GT_BAD_DATA, "test '%s' ends with status %s and why '%s'", t->id,
 		               end->status, end->why);
 	for (int i = 0; i < GT_STAGE_COUNT; i++) {
@@ -493,7 +419,7 @@ static gt_code apply_note(struct gt_result *r, const json_t *event, struct gt_er
 		if (rc)
 			return rc;
 	}
-	if (!is_why(texts[2]))
+	if (!gt_is_why(texts[2]))
 		return gt_fail(err, GT_BAD_DATA, "why is '%s'", texts[2]);
 	struct gt_note *n = r->notes;
 	while (n < r->notes + r->note_count &&

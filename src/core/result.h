@@ -5,24 +5,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "core/stages.h"
-
-// How a status relates to what was expected of the test.
-enum gt_verdict {
-	GT_VERDICT_NONE,  // the test has no terminal state
-	GT_VERDICT_PASS,  // PASS, as expected
-	GT_VERDICT_XFAIL, // the failure that was expected
-	GT_VERDICT_XPASS, // PASS, but a failure was expected
-	GT_VERDICT_FAIL,  // a failure that was not expected, or another than the expected one
-	GT_VERDICT_COUNT
-};
-const char *gt_verdict_name(enum gt_verdict v); // "NONE", "PASS", "XFAIL", "XPASS", "FAIL"
-
-// Status strings that are not a stage's name.
-#define GT_STATUS_PASS "PASS"
-#define GT_STATUS_NUMERICS "Numerics"
-
-// `expected` is "STATUS" or "STATUS:WHY" (a why of "crash" also fits "crash:SIGSEGV").
-enum gt_verdict gt_verdict_of(const char *expected, const char *status, const char *why);
+#include "core/verdict.h"
 
 struct gt_stage_result {
 	bool ran, ok;

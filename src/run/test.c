@@ -491,7 +491,7 @@ static void next_stage(struct gt_test *t)
 	if (r->fatal) {
 		leave(t);
 	} else if (t->stage == GT_STAGE_COUNT) {
-		end_test(t, GT_STATUS_PASS, plan->stages[GT_COMPARISON] ? "" : "partial", "", "");
+		end_test(t, GT_STATUS_PASS, plan->stages[GT_COMPARISON] ? "" : GT_WHY_PARTIAL, "", "");
 	} else if (r->stopping) {
 		leave(t);
 	} else {
