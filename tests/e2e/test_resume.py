@@ -244,7 +244,7 @@ class Sometimes(OnnxTest):
         ran = self.gauntlet("run", "-r", "disk/run", *FLAGS, env=FAKE)
         self.assertEqual(ran.code, 3, ran)
         self.assertIn("room", ran.err)
-        subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         self.same(self.fake("disk/run", "--resume", code=1)[1])
 
     def test_inputs_of_an_earlier_run(self):
