@@ -241,7 +241,11 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 		rc = open_rundir(d, args, err);
 	if (!rc)
 		rc = load_earlier(d, args, err);
-	d->config.jobs = (int)(jobs < 1 ? 1 : jobs);
+	d->config.jobs = gt_run_room((int)(jobs < 1 ? 1 : jobs));
+	if (!rc && d->config.jobs < jobs)
+		fprintf(stderr,
+		        "gauntlet: %d tests at once, not %d: the limit of open files (ulimit -n) is too low\n",
+		        d->config.jobs, (int)jobs);
 	d->config.cases = &d->selected.cases;
 	d->config.tools = &d->tools;
 	d->config.argv = d->argv;

@@ -325,16 +325,26 @@ static void find_needs(struct gt_runner *r)
 				r->needs[gt_plan_place(&c->plan, &c->cases->items[i], s).host] = true;
 }
 
-// A job takes three descriptors here and four more while it starts. Jobs inherit the higher limit,
-// but hold four descriptors themselves.
-static void make_room_for_descriptors(int jobs)
+// What a run has open beside its tests, with what a job needs while it starts; and a test: a job and an
+// idle instance, of three descriptors each.
+#define OWN_DESCRIPTORS 64
+#define TEST_DESCRIPTORS 6
+
+// Jobs inherit the higher limit, but hold four descriptors themselves.
+int gt_run_room(int jobs)
 {
 	struct rlimit limit;
 	rlim_t wanted = 256 + (rlim_t)jobs * 16;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-		return;
-	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-	(void)!setrlimit(RLIMIT_NOFILE, &limit); // if it is refused, a sentence follows when it matters
+		return jobs;
+	struct rlimit higher = {wanted < limit.rlim_max ? wanted : limit.rlim_max, limit.rlim_max};
+	if (setrlimit(RLIMIT_NOFILE, &higher) == 0)
+		limit = higher;
+	rlim_t rest = limit.rlim_cur > OWN_DESCRIPTORS ? limit.rlim_cur - OWN_DESCRIPTORS : 0;
+	rlim_t room = rest / TEST_DESCRIPTORS;
+	if (room < (rlim_t)jobs)
+		jobs = room ? (int)room : 1;
+	return jobs;
 }
 
 static gt_code open_loop(struct gt_runner *r, uv_prepare_t *prepare)
@@ -393,7 +403,6 @@ static void end_run(struct gt_runner *r)
 static gt_code run_loop(struct gt_runner *r)
 {
 	uv_prepare_t prepare;
-	make_room_for_descriptors(r->config->jobs);
 	signal(SIGXFSZ, SIG_IGN); // a limit on files is told like a full disk
 	if (r->config->plan.memory)
 		gt_memory_sweep(); // what a run left that was killed

@@ -19,7 +19,7 @@ struct gt_run_config {
 	const struct gt_expectations *expectations; // NULL: every test must pass
 	const struct gt_toolchain *tools;
 	const json_t *argv; // for the record
-	int jobs;           // tests at once, at least 1
+	int jobs;           // tests at once, at least 1; see gt_run_room()
 	size_t max_failures; // stop after so many more tests that did not end as expected; 0: never
 	bool keep_artifacts;
 	const struct gt_journal_end *resumes; // go on with the journal that ends here; NULL: a new run
@@ -33,6 +33,10 @@ struct gt_run_config {
 	void (*suspend)(void *user, bool stop);
 	void *user;
 };
+
+// Raise the limit of open files as far as `jobs` tests at once need and the system allows. Returns how
+// many tests may run at once with that, from 1 to `jobs`.
+int gt_run_room(int jobs);
 
 // Run. `result` is empty, or what has been recorded so far of the run that is to go on. GT_OK also when tests fail or the run is interrupted (*signal_number tells by what, else 0):
 // the result says it all. A failure means that no run took place, or that it could not be recorded;

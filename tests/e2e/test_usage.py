@@ -1,10 +1,12 @@
 """Help, and what a command line that makes no sense is told: one clear line and its exit code."""
 
+import json
 import os
+import subprocess
 import unittest
 
 import support
-from support import STAGES
+from support import STAGES, write_text
 
 COMMANDS = ["run", "list", "stage", "report", "doctor"]
 
@@ -50,6 +52,34 @@ class Help(support.TestCase):
     def test_help_writes_nothing(self):
         self.gauntlet("run", "--help", "-r", "never")
         self.assertFalse(os.path.exists(self.path("never")))
+
+
+class Many(support.TestCase):
+    """More at once than this machine's limits or a socket's room have place for."""
+
+    def run_many(self, folder, command, code=0):
+        tests = write_text(self.path("many.fake"), json.dumps({f"t{i}": {} for i in range(600)}))
+        ran = subprocess.run(
+            ["sh", "-c", f"{command}; exec \"$@\"", "sh", support.BINARY, "run", "-r", folder, "-j",
+             "512", "--stages", "setup", "--suite", tests], cwd=self.here, capture_output=True,
+            env=support.environment(GAUNTLET_FAKE="1"), text=True, timeout=120)
+        self.assertEqual(ran.returncode, code, ran)
+        run = support.Run(self.path(folder))
+        self.assertEqual(run.results["counts"]["by_status"]["PASS"], 600, ran)
+        return ran, run
+
+    def test_jobs(self):
+        ran, run = self.run_many("jobs", "ulimit -n $(ulimit -H -n)")
+        self.assertEqual(ran.stderr, "")
+        self.assertEqual(run.results["run"]["jobs"], 512)
+        starts = [e for e in run.events() if e["event"] == "stage-start"]
+        self.assertEqual(len(starts), 600)  # none had to be tried again
+
+    def test_few_descriptors(self):
+        ran, run = self.run_many("descriptors", "ulimit -n 128")
+        self.assertEqual(ran.stderr, "gauntlet: 10 tests at once, not 512: the limit of open files "
+                                     "(ulimit -n) is too low\n")
+        self.assertEqual(run.results["run"]["jobs"], 10)
 
 
 class Refusals(support.TestCase):
