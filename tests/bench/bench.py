@@ -3,7 +3,7 @@
     bench.py [--json FILE] [--only PART ...] [--scale X] [--build FOLDER]
     bench.py --smoke
 
-Prints tables; judges nothing. --smoke is the test `bench.smoke`: everything small, and only what does
+Prints tables; judges nothing. Files lie below TMPDIR; /dev/shm there leaves the disk out. --smoke is the test `bench.smoke`: everything small, and only what does
 not depend on the speed of the machine is checked. Times are medians with the 10th and the 90th
 percentile behind them; what is compared was measured turn by turn.
 """
@@ -252,7 +252,8 @@ class Bench:
         table("Many selected tests", ["tests", "s", "us a test", "peak MB"], rows,
               "start: `gauntlet run --expect` up to the first stage; peak of that run, ended by\n"
               "  --max-failures 1, with its reports\n"
-              f"list: `gauntlet list`; report: `gauntlet report`, {STAGES} stages each\n"
+              f"list: `gauntlet list`; report: `gauntlet report`, {STAGES} stages each;\n"
+              "  a peak of less than this program's own memory shows as that\n"
               f"aim: < 64 MB with {MANY} tests")
 
     def many_of(self, n):
@@ -347,7 +348,7 @@ def main():
     bench = Bench(os.path.abspath(arguments.build), 0.03 if arguments.smoke else arguments.scale)
     try:
         print(f"Linux {platform.release()}, {os.cpu_count()} processors, "
-              f"load {os.getloadavg()[0]:.1f}")
+              f"load {os.getloadavg()[0]:.1f}, files below {tempfile.gettempdir()}")
         code = 0
         if arguments.smoke:
             code = smoke(bench)
