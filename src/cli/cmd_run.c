@@ -8,7 +8,6 @@
 
 #include "base/utf8.h"
 #include "run/ask.h"
-#include "run/audit.h"
 #include "run/runner.h"
 
 #include <signal.h>
@@ -97,6 +96,16 @@ static void suspend(void *user, bool stop)
 {
 	gt_keyboard_release();
 	gt_console_suspend(user, stop);
+}
+
+// A result that the files do not back.
+static void show_finding(void *user, const char *finding)
+{
+	struct gt_buf line = {0};
+	(void)user;
+	gt_utf8_line(&line, finding);
+	fprintf(stderr, "gauntlet: audit: %s\n", gt_buf_text(&line));
+	gt_buf_free(&line);
 }
 
 static json_t *argv_json(int argc, char **argv)
@@ -264,22 +273,6 @@ static void clean_up(struct run_setup *d)
 	json_decref(d->argv);
 }
 
-// Results that the files do not back are no results. Returns 6 if there are any, else `exit_code`.
-static int audit(const struct gt_result *result, const char *folder, int exit_code)
-{
-	struct gt_names findings = {0};
-	gt_audit(result, folder, &findings);
-	for (size_t i = 0; i < findings.count; i++) {
-		struct gt_buf line = {0};
-		gt_utf8_line(&line, findings.items[i]);
-		fprintf(stderr, "gauntlet: audit: %s\n", gt_buf_text(&line));
-		gt_buf_free(&line);
-	}
-	int code = findings.count ? GT_EXIT_INCOMPLETE : exit_code;
-	gt_names_free(&findings);
-	return code;
-}
-
 // Run, show, report. Returns the exit code.
 static int run_and_report(struct run_setup *d, const struct gt_args *args,
                           struct gt_err *err)
@@ -297,6 +290,7 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 	int signal_number = 0;
 	d->config.observe = observe;
 	d->config.show_running = show_running;
+	d->config.show_finding = show_finding;
 	d->config.suspend = suspend;
 	d->config.user = console;
 	gt_keyboard_open();
@@ -312,8 +306,6 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 		int code = gt_reporting_write(args, result, d->rundir.path, &terminal);
 		exit_code = exit_code ? exit_code : code;
 	}
-	if (!rc && result->complete)
-		exit_code = audit(result, d->rundir.path, exit_code);
 	if (!rc && gt_arg_given(args, "update-expect") && result->complete) {
 		if (gt_expect_update(d->expect_path, result, err))
 			exit_code = gt_cli_fail(err);

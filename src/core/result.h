@@ -44,7 +44,7 @@ struct gt_result {
 	size_t test_count;
 	struct gt_note *notes; // each host, what and why once, in the order of the journal
 	size_t note_count;
-	char *reason;       // why the run stopped early, "interrupted" or "max-failures"; NULL: it did not
+	char *reason;       // why the run stopped early, "interrupted", "max-failures", "audit"; NULL: it did not
 	bool ended;         // run-end was seen, and no run-resume behind it
 	bool complete;      // ... and every test had its terminal state
 	double seconds;     // of the whole run

@@ -348,7 +348,10 @@ static void print_counts(struct summary *s)
 	gt_buf_printf(s->out, "%sINCOMPLETE%s%s%s%s: ", s->color->red, s->color->off,
 	              *reason ? " (" : "", reason, *reason ? ")" : "");
 	free(reason);
-	if (none)
+	bool unbacked = r->reason && strcmp(r->reason, "audit") == 0;
+	if (unbacked)
+		gt_buf_puts(s->out, "there are results that the files do not back\n");
+	else if (none)
 		gt_buf_printf(s->out, "%zu of %zu tests have no result\n", none, r->test_count);
 	else
 		gt_buf_puts(s->out, "the run did not reach its end\n");

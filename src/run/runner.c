@@ -1,6 +1,7 @@
 #include "run/runner.h"
 
 #include "base/clock.h"
+#include "run/audit.h"
 #include "run/test.h"
 #include "worker/memory.h"
 
@@ -380,6 +381,20 @@ static void start_hosts(struct gt_runner *r)
 	}
 }
 
+// Results that the files do not back are no results: a run that has some is not complete. Returns
+// whether there are any.
+static bool audit(const struct gt_runner *r, bool shown)
+{
+	const struct gt_run_config *c = r->config;
+	struct gt_names findings = {0};
+	gt_audit(r->result, r->rundir->path, &findings);
+	for (size_t i = 0; shown && c->show_finding && i < findings.count; i++)
+		c->show_finding(c->user, findings.items[i]);
+	bool found = findings.count > 0;
+	gt_names_free(&findings);
+	return found;
+}
+
 static void end_run(struct gt_runner *r)
 {
 	if (!r->running)
@@ -391,7 +406,12 @@ static void end_run(struct gt_runner *r)
 	}
 	if (r->fatal == GT_NOT_FOUND) // of a run that has begun: no wrong usage
 		r->err->code = r->fatal = GT_IO;
-	gt_runner_emit(r, json_pack("{s:s,s:b,s:s}", "event", "run-end", "complete", !r->stopping,
+	bool complete = !r->stopping && !r->fatal;
+	if (complete && audit(r, true)) {
+		complete = false;
+		r->reason = "audit";
+	}
+	gt_runner_emit(r, json_pack("{s:s,s:b,s:s}", "event", "run-end", "complete", complete,
 	                            "reason", r->reason ? r->reason : ""));
 	gt_code rc = gt_journal_close(&r->journal, &err);
 	if (rc && !r->fatal) {
@@ -447,7 +467,8 @@ gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundi
 	r->notes = json_array();
 	gt_code rc = config->resumes ? prepare_resume(r) : GT_OK;
 	r->next_case = rc ? 0 : find_due(r, 0);
-	bool nothing_left = config->resumes && result->complete && r->next_case == config->cases->count;
+	bool nothing_left = config->resumes && result->complete && r->next_case == config->cases->count &&
+	                    !audit(r, false);
 	if (!rc && !nothing_left)
 		rc = run_loop(r);
 	*signal_number = r->signal_number;

@@ -226,6 +226,11 @@ class Damage(support.TestCase):
         _, errors = runner.communicate(timeout=60)
         self.assertEqual(runner.returncode, 6, errors)
         self.assertRegex(errors, r"gauntlet: audit: 'a' ended as PASS, but '[^\n]*/a/stages.json' is damaged")
+        # It is not forgotten: the reports of this run say so as well.
+        self.assertFalse(support.read_json(self.path("audit", "results.json"))["complete"])
+        ran = self.gauntlet("report", "audit")
+        self.assertEqual(ran.code, 6, ran)
+        self.assertIn("INCOMPLETE (audit): there are results that the files do not back", ran.out)
 
     def test_records_of_somebody_else(self):
         self.copy()
