@@ -80,7 +80,7 @@ static struct death die(void (*how)(void))
 	struct death d = {0};
 	struct gt_buf text = {0};
 	struct gt_backtrace *b = gt_backtrace_new();
-	assert_true(b || SANITIZED);
+	assert_non_null(b);
 	int64_t began = gt_clock_ns();
 	pid_t pid = fork();
 	assert_true(pid >= 0);
@@ -96,8 +96,7 @@ static struct death die(void (*how)(void))
 	d.key = gt_backtrace_text(b, pid, WIFSIGNALED(d.status) ? WTERMSIG(d.status) : 0, &text);
 	d.text = gt_strdup(gt_buf_text(&text));
 	gt_buf_free(&text);
-	if (b)
-		munmap(b, sizeof *b);
+	munmap(b, sizeof *b);
 	return d;
 }
 
@@ -111,14 +110,13 @@ static void check(struct death *d, int signal, const char *const *holds)
 {
 	if (!WIFSIGNALED(d->status) || WTERMSIG(d->status) != signal)
 		fail_msg("status 0x%x instead of signal %d: %s", (unsigned)d->status, signal, d->text);
-	for (; !SANITIZED && holds && *holds; holds++)
+	for (; holds && *holds; holds++)
 		if (!strstr(d->text, *holds))
 			fail_msg("'%s' is not in\n%s", *holds, d->text);
 	free(d->text);
 }
 
 #define HOLDS(...) (const char *const[]){__VA_ARGS__, NULL}
-#define UNREADABLE HOLDS("the stack could not be read\n")
 
 // --- what is written down
 
@@ -126,19 +124,19 @@ static void check(struct death *d, int signal, const char *const *holds)
 static void test_place(void **state)
 {
 	(void)state;
+	if (SANITIZED)
+		skip(); // it has handlers of its own, and ends by them
 	struct death d = die_by("segv");
-	if (!SANITIZED) {
-		uint64_t offset = 0;
-		char path[GT_BACKTRACE_PATH] = "";
-		struct gt_symbol symbol;
-		assert_int_equal(sscanf(d.text, "#0 test_backtrace+0x%" SCNx64 " (follow_null+0x", &offset),
-		                 1);
-		assert_true(readlink("/proc/self/exe", path, sizeof path - 1) > 0);
-		symbol.offset = offset;
-		gt_symbol_find(path, &symbol, 1);
-		assert_string_equal(symbol.name, "follow_null");
-		assert_true(symbol.start <= offset && offset < symbol.start + 100);
-	}
+	uint64_t offset = 0;
+	char path[GT_BACKTRACE_PATH] = "";
+	struct gt_symbol symbol;
+	assert_int_equal(sscanf(d.text, "#0 test_backtrace+0x%" SCNx64 " (follow_null+0x", &offset),
+	                 1);
+	assert_true(readlink("/proc/self/exe", path, sizeof path - 1) > 0);
+	symbol.offset = offset;
+	gt_symbol_find(path, &symbol, 1);
+	assert_string_equal(symbol.name, "follow_null");
+	assert_true(symbol.start <= offset && offset < symbol.start + 100);
 	check(&d, SIGSEGV, HOLDS("(crash+0x", "(gt_fault+0x", "(fault+0x", "(die+0x", "(main+0x"));
 }
 
@@ -161,6 +159,8 @@ static void test_ways(void **state)
 		{"nowhere", "#0 ?+0x0\n#1 test_backtrace+0x", "(call_null+0x", SIGSEGV},
 		{"nowhere:thread", "#0 ?+0x0\n#1 test_backtrace+0x", "(call_null+0x", SIGSEGV},
 	};
+	if (SANITIZED)
+		skip();
 	for (size_t i = 0; i < GT_COUNTOF(ways); i++) {
 		struct death d = die_by(ways[i].order);
 		assert_true(d.seconds < 2);
@@ -197,10 +197,12 @@ static void wait_for_it(void)
 static void test_signals(void **state)
 {
 	(void)state;
+	if (SANITIZED)
+		skip();
 	for (size_t i = 0; i < GT_COUNTOF(signals); i++) {
 		number = signals[i];
 		struct death d = die(raise_it);
-		assert_true(d.key != 0 || SANITIZED);
+		assert_true(d.key != 0);
 		check(&d, number, HOLDS("#0 libc.so", "(raise_it+0x"));
 		d = die(wait_for_it);
 		assert_int_equal(d.key, 0); // where it stood is no property of it
