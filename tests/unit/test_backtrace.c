@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,6 +86,7 @@ static struct death die(void (*how)(void))
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); // one that hangs does not outlive the test
 		for (size_t i = 0; i < GT_COUNTOF(signals); i++)
 			signal(signals[i], SIG_DFL);
 		gt_backtrace_arm(b);
@@ -140,6 +142,13 @@ static void test_place(void **state)
 	check(&d, SIGSEGV, HOLDS("(crash+0x", "(gt_fault+0x", "(fault+0x", "(die+0x", "(main+0x"));
 }
 
+// What its own child does before is no part of it.
+static void crash_after_child(void)
+{
+	gt_fault("abort:grandchild");
+	gt_fault("segv");
+}
+
 static void test_ways(void **state)
 {
 	(void)state;
@@ -174,6 +183,8 @@ static void test_ways(void **state)
 		assert_string_equal(d.text, "");
 		free(d.text);
 	}
+	struct death d = die(crash_after_child);
+	check(&d, SIGSEGV, HOLDS("#0 test_backtrace+0x", "(follow_null+0x", "(crash_after_child+0x"));
 }
 
 static int number;
@@ -256,6 +267,14 @@ static void test_key(void **state)
 
 // --- what goes wrong on the way
 
+static void crash_with_signals_blocked(void)
+{
+	sigset_t all;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	abort();
+}
+
 static void test_unwinder(void **state)
 {
 	(void)state;
@@ -264,6 +283,8 @@ static void test_unwinder(void **state)
 	unwinding = CRASHES;
 	struct death d = die_by("abort"); // not of the second crash, which is a SIGSEGV
 	check(&d, SIGABRT, HOLDS("the stack could not be read to its end\n"));
+	d = die(crash_with_signals_blocked); // also not of one that is blocked
+	check(&d, SIGABRT, NULL);
 	d = die_by("segv:threads");
 	check(&d, SIGSEGV, NULL);
 	unwinding = CRASHES_LATE;
@@ -278,14 +299,6 @@ static void test_unwinder(void **state)
 		check(&d, SIGSEGV, HOLDS("(follow_null+0x"));
 	}
 	unwinding = WELL;
-}
-
-static void crash_with_signals_blocked(void)
-{
-	sigset_t all;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
-	abort();
 }
 
 static int crash_in_loader(struct dl_phdr_info *info, size_t size, void *user)
