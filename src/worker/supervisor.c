@@ -191,6 +191,19 @@ static bool kill_for_memory(struct supervisor *s)
 	return true;
 }
 
+static void send_signal(long pid, void *number)
+{
+	kill((pid_t)pid, *(int *)number);
+}
+
+// To the whole tree. Without a namespace those that left the child's group have to be looked for.
+static void signal_tree(const struct supervisor *s, int number)
+{
+	kill(s->isolated ? -1 : -s->child, number);
+	if (!s->isolated)
+		gt_tree_visit(send_signal, &number);
+}
+
 // An order of the runner. False if it is to kill, or if the runner is gone. It is read in any case:
 // what is left unread in a socket resets it when it closes, and costs the report.
 static bool take_order(struct supervisor *s)
@@ -198,7 +211,7 @@ static bool take_order(struct supervisor *s)
 	char order = GT_ORDER_KILL_TREE;
 	(void)!recv(s->fds.report, &order, 1, MSG_DONTWAIT);
 	if (order == GT_ORDER_PAUSE || order == GT_ORDER_CONTINUE) {
-		kill(s->isolated ? -1 : -s->child, order == GT_ORDER_PAUSE ? SIGSTOP : SIGCONT);
+		signal_tree(s, order == GT_ORDER_PAUSE ? SIGSTOP : SIGCONT);
 		return true;
 	}
 	if (order != GT_ORDER_DRAIN)

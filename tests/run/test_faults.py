@@ -15,7 +15,7 @@ import tempfile
 import time
 import unittest
 
-BINARY = os.environ.get("GAUNTLET_BINARY", "build/gauntlet")
+BINARY = os.path.abspath(os.environ.get("GAUNTLET_BINARY", "build/gauntlet"))
 TESTS = ["test_abs", "test_add", "test_exp", "test_neg", "test_ceil", "test_sqrt"]
 QUICK = ["--suite", "onnx-node", "--stages", "setup", "construct_inputs"]
 PATIENCE = 60  # seconds for a whole run; none takes a third of it
@@ -58,7 +58,9 @@ def pids_in_namespaces(pid):
     return []
 
 
-class Faults(unittest.TestCase):
+class Case(unittest.TestCase):
+    """What tests of runs under faults are written with."""
+
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="gauntlet-faults-")
         self.run_folder = os.path.join(self.folder, "run")
@@ -74,8 +76,6 @@ class Faults(unittest.TestCase):
             process.stdout.close()
             process.stderr.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    # --- what the tests are written with
 
     def start(self, *arguments, folder=None, **environment):
         """Start a run in a process group of its own, as a shell does."""
@@ -169,6 +169,8 @@ class Faults(unittest.TestCase):
         self.assertEqual((code, err), (0, ""))
         self.assert_nobody_left()
 
+
+class Faults(Case):
     # --- kills
 
     def test_hosts_killed(self):

@@ -1,0 +1,111 @@
+"""Ctrl-Z: jobs and deadlines stand still, nothing is blamed, and the shell gets its terminal.
+
+GAUNTLET_BINARY names the program.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import unittest
+
+from test_faults import BINARY, Case, processes, stat
+
+STAGES = ["setup", "import_model", "preprocessing", "compilation", "construct_inputs",
+          "native_inference", "compiled_inference", "postprocessing", "comparison"]
+LIMIT = 2  # seconds for a stage; each needs less, and is stopped for longer
+
+
+def below(pid):
+    """States of all processes below one, whatever session they have made for themselves."""
+    all_, found, more = processes(), {}, {pid}
+    while more:
+        more = {p for p, s in all_.items() if s[2] in more}
+        found.update((p, all_[p]) for p in more)
+    return found
+
+
+class Suspend(Case):
+    def fakes(self, tests, *arguments, **environment):
+        suite = os.path.join(self.folder, "suspend.fake")
+        with open(suite, "w", encoding="utf-8") as f:
+            json.dump(tests, f)
+        return self.start("--suite", suite, "--torchtolinalg", *arguments, GAUNTLET_FAKE="1",
+                          **environment)
+
+    def stopped(self, process):
+        return self.wait_for(lambda: stat(process.pid)[1] == "T", process)
+
+    def workers(self, process):
+        """What runs below supervisors, which have to go on: name and state."""
+        hosts = self.hosts(process).values()
+        family = below(process.pid)
+        watch = {p for p, s in family.items() if s[2] in hosts}
+        watch |= {p for p, s in family.items() if s[2] in watch and self.between(s[2])}
+        return {p: s for p, s in family.items() if p not in watch and p not in hosts}
+
+    def between(self, pid):
+        return self.isolation == "user" and stat(stat(pid)[2])[2] != pid
+
+    def test_jobs_and_deadlines(self):
+        """At every stage, on every kind of host, in every kind of isolation."""
+        for self.isolation in ("", "user", "none"):
+            with self.subTest(self.isolation):
+                tests = {stage: {stage: "leak:2+sleep:900"} for stage in STAGES}
+                process = self.fakes(tests, "-j", "9", "--timeout", str(LIMIT),
+                                     GAUNTLET_ISOLATION=self.isolation)
+                self.wait_for(lambda: len(self.workers(process)) >= 12, process)
+                os.killpg(process.pid, signal.SIGTSTP)  # as the terminal sends it
+                self.stopped(process)
+                time.sleep(0.1)
+                before = self.workers(process)
+                self.assertEqual([s for s in before.values() if s[1] != "T"], [])
+                self.assertGreater(len(before), 3)
+                time.sleep(LIMIT + 0.5)
+                self.assertEqual(self.workers(process), before)  # nothing has ended meanwhile
+                os.killpg(process.pid, signal.SIGCONT)
+                self.assert_all_pass(process, sorted(STAGES))
+                self.assertFalse(any(t["flaky"] for t in self.results()["tests"]))
+                ends = [e for e in self.events() if e["event"] == "stage-end"]
+                self.assertEqual(len(ends), 9 * 9)
+                self.assertLess(max(e["seconds"] for e in ends), LIMIT)
+
+    def test_again_and_again(self):
+        self.isolation = ""
+        tests = {f"t{i}": {stage: "sleep:30" for stage in STAGES} for i in range(6)}
+        tests["late"] = {"compilation": "leak+sleep"}
+        process = self.fakes(tests, "-j", "4", "--timeout", str(LIMIT), "--retries", "timeout=0")
+        for _ in range(12):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTSTP)
+                time.sleep(0.3)
+                os.killpg(process.pid, signal.SIGCONT)
+                time.sleep(0.07)
+        code, _, err = self.finish(process)
+        self.assertEqual((code, err), (1, ""))
+        ends = {t["test"]: (t["status"], t["why"]) for t in self.results()["tests"]}
+        self.assertEqual(ends.pop("late"), ("compilation", "timeout"))  # there still are limits
+        self.assertEqual(set(ends.values()), {("PASS", "")})
+        self.assert_nobody_left()
+
+    def test_killed_while_stopped(self):
+        """What is stopped dies too."""
+        for self.isolation in ("", "user", "none"):
+            for number in (signal.SIGKILL, signal.SIGTERM):
+                with self.subTest(self.isolation, signal=number):
+                    process = self.fakes({"a": {"compilation": "leak:2+sleep"}, "b": {
+                        "import_model": "stubborn"}}, "-j", "2", GAUNTLET_ISOLATION=self.isolation)
+                    self.wait_for(lambda: len(self.workers(process)) >= 4, process)
+                    os.killpg(process.pid, signal.SIGTSTP)
+                    self.stopped(process)
+                    for signal_ in (number, signal.SIGCONT, number):
+                        os.killpg(process.pid, signal_)
+                        time.sleep(0.05)
+                    code, _, _ = self.finish(process)
+                    self.assertEqual(code, -number)
+                    self.assert_nobody_left(3)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, argv=sys.argv)
