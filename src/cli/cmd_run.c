@@ -297,6 +297,7 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 	gt_code rc = gt_run(&d->config, &d->rundir, result, &signal_number, err);
 	gt_keyboard_close();
 	gt_console_delete(console);
+	gt_rundir_remove_tmp(&d->rundir); // what a job has filled the disk with leaves room for reports
 
 	int exit_code = GT_EXIT_OK;
 	if (rc)

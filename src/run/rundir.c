@@ -211,17 +211,23 @@ gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *e
 	return rc;
 }
 
+void gt_rundir_remove_tmp(struct gt_rundir *r)
+{
+	if (!r->tmp)
+		return;
+	char *link = gt_path_join(r->path, "tmp");
+	(void)!gt_remove_tree(r->tmp, NULL);
+	(void)!gt_remove_tree(link, NULL);
+	free(link);
+	free(r->tmp);
+	r->tmp = NULL;
+}
+
 void gt_rundir_close(struct gt_rundir *r)
 {
-	if (r->tmp) {
-		char *link = gt_path_join(r->path, "tmp");
-		(void)!gt_remove_tree(r->tmp, NULL);
-		(void)!gt_remove_tree(link, NULL);
-		free(link);
-	}
+	gt_rundir_remove_tmp(r);
 	if (r->lock >= 0)
 		close(r->lock);
-	free(r->tmp);
 	free(r->path);
 	*r = (struct gt_rundir){.lock = -1};
 }

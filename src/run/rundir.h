@@ -20,7 +20,10 @@ struct gt_rundir {
 // has left; GT_IO: they do not go.
 GT_MUST_USE gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *err);
 
-// Remove the working folders and release the lock.
+// Remove the working folders of jobs, which have ended; what filled the disk may be among them.
+void gt_rundir_remove_tmp(struct gt_rundir *rundir);
+
+// The same, and release the lock.
 void gt_rundir_close(struct gt_rundir *rundir);
 
 // Keep runners out of the run directory of a test's folder while *lock is open: for who works there

@@ -34,6 +34,9 @@ FILES = dict(zip(STAGES, [
     ["input.json", "input.0.bin"], ["golden_output.json", "golden_output.0.bin"],
     ["output.json", "output.0.bin"], [], ["comparison.json", "inference_comparison.log"]]))
 SIGNALS = ["SEGV", "ABRT", "BUS", "ILL", "FPE", "TRAP", "KILL", "TERM"]
+# The others that end a process; one that does not come from the main thread is no other.
+MORE_SIGNALS = ["HUP", "INT", "QUIT", "USR1", "USR2", "PIPE", "ALRM", "STKFLT", "XCPU", "XFSZ",
+                "VTALRM", "PROF", "POLL", "PWR", "SYS"]
 
 # How a fault ends: its why, "" for none; a message, in which {} is who did the work; what its log
 # holds besides; and how often it is tried.
@@ -60,6 +63,8 @@ for name in SIGNALS:
     for where in ("signal", "thread"):
         ENDINGS[f"{where}:{name}"] = Ending(f"crash:SIG{name}", r"{} crashed")
     ENDINGS[f"grandchild:{name}"] = Ending("", "")
+for name in MORE_SIGNALS:
+    ENDINGS[f"signal:{name}"] = Ending(f"crash:SIG{name}", r"{} crashed")
 for where in ("signal", "thread"):
     ENDINGS[f"{where}:KILL"] = Ending("killed", r"{} was killed from outside \(SIGKILL\)",
                                       attempts=2)
@@ -287,6 +292,49 @@ class Matrix(Case):
         run = self.fake("plain", tests, "--reference", "stored", code=1)[1]
         for stage in tests:
             self.ends(run, stage, stage, "crash:SIGSEGV", "the stage crashed")
+
+
+class FullDisk(Case):
+    """A job that fills the disk, at each stage and so on each kind of host, is a fault of its own
+    kind: the run ends, for nothing that fails from then on would say anything of a test."""
+
+    def mount(self, name):
+        small = self.path(name)
+        os.mkdir(small)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", small],
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            self.skipTest(f"may not mount a small file system: {done.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "-l", small], check=True)
+        return os.path.join(name, "run")
+
+    def test_endings(self):
+        for stage in STAGES:
+            with self.subTest(stage):
+                folder = self.mount(f"disk-{stage}")
+                suite = self.write_fake(stage, {"filler": {stage: "leak:2+fill-disk"}})
+                ran = self.gauntlet("run", "-r", folder, "--suite", suite, "--torchtolinalg",
+                                    env=self.fake_env)
+                self.nothing_left(folder)
+                run, ends = support.Run(self.path(folder)), STAGES[:STAGES.index(stage)]
+                if ran.code == 0:  # it wrote nothing of its own, and the journal still had room
+                    self.assertEqual(stage, "postprocessing")
+                    self.ends(run, "filler", "PASS")
+                    continue
+                self.assertEqual(ran.code, 3, ran)
+                self.assertRegex(ran.err, r"\Agauntlet: [^\n]*(No space left on device|is full: "
+                                          r"make room)[^\n]*\n\Z")
+                self.assertIn("INCOMPLETE", ran.out)
+                self.assertFalse(run.results["complete"])
+                self.assertFalse(run["filler"]["status"])
+                events = [json.loads(line) for line in support.read_text(
+                    self.path(folder, "events.jsonl")).splitlines(True) if line[-1] == "\n"]
+                self.assertEqual([e["stage"] for e in events if e["event"] == "stage-end"], ends)
+                wanted = {"test.json"}.union(*(FILES[s] for s in ends))
+                found = set(os.listdir(run.folder("filler"))) - {"stages.json"}
+                self.assertTrue(wanted <= found <= wanted.union(FILES[stage]), found)
+                ran = self.gauntlet("report", folder)
+                self.assertEqual((ran.code, ran.err), (6, ""), ran)
 
 
 class Watch(Case):
