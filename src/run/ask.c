@@ -17,7 +17,7 @@ struct question {
 	char *scratch; // working folder of the job
 	json_t **detail;
 	struct gt_buf *output;
-	bool disturbed; // somebody outside ended the job
+	bool disturbed; // somebody outside ended the job, or its host
 	gt_code rc;
 	struct gt_err *err;
 };
@@ -46,6 +46,7 @@ static void on_changed(struct gt_host *host)
 {
 	struct question *q = host->user;
 	if (host->state == GT_HOST_FAILED) {
+		q->disturbed = !host->said;
 		q->rc = gt_fail(q->err, GT_ENGINE, "%s", host->failure);
 		return;
 	}

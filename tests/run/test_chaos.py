@@ -425,9 +425,8 @@ class Round:
         """The runner lived: every test has a status, nothing is left in the folder."""
         with open(os.path.join(self.folder, "err"), encoding="utf-8") as f:
             err = f.read()
-        if not events and ("ended before it was ready" in err or
-                           "cannot list the tests" in err and len(self.kills) > 1):
-            return  # killed before the run had begun, which is told
+        if not events and "cannot list the tests" in err and len(self.kills) > 1:
+            return  # killed twice before the run had begun, which is told
         if err and not ("runner" in self.kills and "holds no run that has begun" in err):
             self.problem(f"stderr: {err}")
         if os.listdir(os.path.join(self.folder, "tmp")) or os.path.exists(f"{self.run}/tmp"):
