@@ -365,7 +365,7 @@ class ByHand(support.TestCase):
             self.assertEqual(ran.code, 0, ran)
             after = support.read_json(self.path("like", "t", "stages.json"))
             was, now = before["stages"].pop(stage), after["stages"].pop(stage)
-            self.assertNotEqual(after.pop("sum"), before.pop("sum"))
+            after.pop("sum"), before.pop("sum")  # two stages of nothing may take the same time
             self.assertEqual(after, before)
             self.assertEqual(set(now), set(was), stage)
             for member in ("ok", "why", "message", "attempt", "inputs", "files", "detail", "basis",
