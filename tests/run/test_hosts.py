@@ -124,7 +124,7 @@ class Hosts(Case):
                              run.results["run"]["tools"])
 
     def test_own_process_dies_too(self):
-        ran, run = self.faulty("own", "compiler+:fork", tests=2, code=1,
+        ran, run = self.faulty("own", "compiler+:fork", "-j", "1", tests=2, code=1,
                                orders={"compilation": "memory:1"})
         for name in run.tests:
             self.ends(run, name, "compilation", "host", says="that was for nothing else, is gone")
