@@ -6,6 +6,7 @@
 #include "core/stages.h"
 #include "run/ask.h"
 #include "worker/isolation.h"
+#include "worker/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,9 @@ static void check_isolation(void)
 	if (isolation.kind == GT_ISOLATION_NONE)
 		line("", "no namespaces here: a job's daemonised grandchildren may outlive a kill -9 of "
 		         "the runner");
+	char *memory = gt_format("limited, if --memory asks for it, by %s", gt_memory_describe());
+	line("memory", memory);
+	free(memory);
 }
 
 int gt_cmd_doctor(int argc, char **argv)

@@ -3,7 +3,11 @@
 #include "cli/reporting.h"
 #include "cli/selection.h"
 
+#include "run/rundir.h"
+
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const struct gt_arg_row rows[] = {
 	GT_REPORTING_ROWS,
@@ -19,6 +23,21 @@ static const struct gt_arg_command command = {
 	.count = GT_COUNTOF(rows),
 };
 
+// While the run goes on its results are not final: they are shown, and results.json is left to it.
+static int report(const struct gt_args *args, const struct gt_result *result, const char *folder,
+                  const struct gt_terminal *terminal)
+{
+	int lock;
+	bool held;
+	gt_rundir_visit(folder, &lock, &held);
+	if (held)
+		fprintf(stderr, "gauntlet: note: the run goes on: results.json is not written yet\n");
+	int exit_code = gt_reporting_write(args, result, held ? NULL : folder, folder, terminal);
+	if (lock >= 0)
+		close(lock);
+	return exit_code;
+}
+
 int gt_cmd_report(int argc, char **argv)
 {
 	struct gt_args args;
@@ -33,8 +52,7 @@ int gt_cmd_report(int argc, char **argv)
 		gt_code rc = gt_reporting_check(&args, &err);
 		if (!rc && gt_result_load(folder, &result, &err))
 			rc = gt_err_context(&err, "'%s' is no run directory", args.positionals.items[0]);
-		exit_code = rc ? gt_cli_fail(&err)
-		               : gt_reporting_write(&args, &result, folder, &terminal);
+		exit_code = rc ? gt_cli_fail(&err) : report(&args, &result, folder, &terminal);
 		gt_result_free(&result);
 		free(folder);
 	}

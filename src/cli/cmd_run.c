@@ -273,6 +273,19 @@ static void clean_up(struct run_setup *d)
 	json_decref(d->argv);
 }
 
+static void do_nothing(int number)
+{
+	(void)number;
+}
+
+// SIGUSR1 asks what runs; before and after the tests that is nothing, and must not end the program.
+static void hear_nothing(void)
+{
+	struct sigaction quiet = {.sa_handler = do_nothing, .sa_flags = SA_RESTART}, now;
+	if (sigaction(SIGUSR1, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+		sigaction(SIGUSR1, &quiet, NULL);
+}
+
 // Run, show, report. Returns the exit code.
 static int run_and_report(struct run_setup *d, const struct gt_args *args,
                           struct gt_err *err)
@@ -295,6 +308,7 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 	d->config.user = console;
 	gt_keyboard_open();
 	gt_code rc = gt_run(&d->config, &d->rundir, result, &signal_number, err);
+	hear_nothing();
 	gt_keyboard_close();
 	gt_console_delete(console);
 	gt_rundir_remove_tmp(&d->rundir); // what a job has filled the disk with leaves room for reports
@@ -304,7 +318,7 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 		exit_code = gt_cli_fail(err);
 	bool refused = rc == GT_BAD_USAGE; // another run's result: its reports stay as they are
 	if (result->run && !refused) { // also after a failure: what was recorded is worth its report
-		int code = gt_reporting_write(args, result, d->rundir.path, &terminal);
+		int code = gt_reporting_write(args, result, d->rundir.path, d->rundir.path, &terminal);
 		exit_code = exit_code ? exit_code : code;
 	}
 	if (!rc && gt_arg_given(args, "update-expect") && result->complete) {
@@ -326,6 +340,7 @@ int gt_cmd_run(int argc, char **argv)
 	struct gt_args args;
 	bool done;
 	int exit_code = GT_EXIT_OK;
+	hear_nothing();
 	gt_cli_parse(&command, argc, argv, &args, &done, &exit_code);
 	if (!done) {
 		struct gt_err err = {0};

@@ -65,11 +65,11 @@ static int judge(const struct gt_result *r)
 }
 
 int gt_reporting_write(const struct gt_args *args, const struct gt_result *result,
-                       const char *folder, const struct gt_terminal *terminal)
+                       const char *into, const char *folder, const struct gt_terminal *terminal)
 {
 	struct gt_err err = {0};
 	int failed = 0;
-	if (gt_report_results(result, folder, &err))
+	if (into && gt_report_results(result, into, &err))
 		failed = gt_cli_fail(&err);
 	if (is_asked_for(args))
 		if (gt_report_markdown(result, gt_arg_text(args, "report-file", DEFAULT_REPORT), &err))

@@ -201,18 +201,13 @@ static void set_stage(struct gt_test_result *t, enum gt_stage_id stage, bool ok,
 		t->seconds += t->stages[i].seconds;
 }
 
-// A fault of the surroundings says nothing about the test.
-static bool is_surroundings(const char *why)
-{
-	return strcmp(why, "killed") == 0 || strcmp(why, "host") == 0;
-}
-
 // A stage that ends differently when it is tried again is flaky.
 static void note_change(struct progress *p, enum gt_stage_id stage, int64_t attempt,
                         const char *why, bool *flaky)
 {
 	char *before = p->why[stage];
-	if (attempt > 1 && !is_surroundings(before) && strcmp(before, why) != 0)
+	bool tells = !gt_why_is_surroundings(before) && !gt_why_is_surroundings(why);
+	if (attempt > 1 && tells && strcmp(before, why) != 0)
 		*flaky = true;
 	snprintf(before, sizeof p->why[stage], "%s", why);
 }
@@ -328,7 +323,7 @@ static gt_code apply_test_end(struct gt_result *r, const json_t *event, struct g
 	replace(&t->stage, stage);
 	replace(&t->message, message);
 	char *before = f->progress[at].before, *now = ending_of(status, why);
-	t->flaky = t->flaky || (before && strcmp(before, now) != 0);
+	t->flaky = t->flaky || (before && !gt_why_is_surroundings(why) && strcmp(before, now) != 0);
 	free(now);
 	t->verdict = verdict_of_test(t);
 	r->verdicts[GT_VERDICT_NONE]--;
@@ -344,7 +339,7 @@ static void reset_test(struct gt_result *r, size_t at, bool again)
 	struct gt_test_result *t = &r->tests[at];
 	struct progress *p = &f->progress[at];
 	char *before = p->before;
-	if (again && !is_surroundings(t->why)) {
+	if (again && !gt_why_is_surroundings(t->why)) {
 		free(before);
 		before = ending_of(t->status, t->why);
 	}

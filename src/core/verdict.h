@@ -28,11 +28,15 @@ enum gt_verdict {
 const char *gt_verdict_name(enum gt_verdict v); // "NONE", "PASS", "XFAIL", "XPASS", "FAIL"
 
 // `expected` is "STATUS" or "STATUS:WHY" (a why of "crash" also fits "crash:SIGSEGV").
+// A fault of the surroundings is expected only if it is named.
 enum gt_verdict gt_verdict_of(const char *expected, const char *status, const char *why);
 
 // The stage in which a test with the status of `length` bytes stopped; GT_STAGE_COUNT if there is no
 // such status, or if it is PASS.
 enum gt_stage_id gt_status_stage(const char *status, size_t length);
+
+// Is it a fault of the surroundings, which says nothing about the test?
+bool gt_why_is_surroundings(const char *why);
 
 // Is it "STATUS" or "STATUS:WHY", of a status that there is?
 bool gt_is_expectation(const char *expected);

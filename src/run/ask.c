@@ -2,7 +2,7 @@
 
 #include "base/file.h"
 #include "run/job.h"
-#include "run/retry.h"
+#include "core/verdict.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ struct question {
 static void on_done(struct gt_job *job, struct gt_ending *ending)
 {
 	struct question *q = job->user;
-	q->disturbed = gt_retry_is_surroundings(ending->why);
+	q->disturbed = gt_why_is_surroundings(ending->why);
 	if (ending->ok)
 		*q->detail = json_incref(json_object_get(ending->reply, "detail"));
 	else if (strncmp(ending->why, "crash:", 6) == 0)

@@ -42,8 +42,9 @@ static void judge_signal(const struct gt_facts *f, const char *what, struct gt_e
 
 static void judge_memory(const struct gt_facts *f, const char *what, struct gt_ending *out)
 {
-	set(out, "memory", gt_format("%s needed more memory than the %.4g MiB that --memory allows",
-	                             what, (double)f->memory / (1 << 20)));
+	bool gib = f->memory >= UINT64_C(1) << 30;
+	set(out, "memory", gt_format("%s needed more memory than the %.4g %s that --memory allows", what,
+	                             (double)f->memory / (gib ? 1 << 30 : 1 << 20), gib ? "GiB" : "MiB"));
 }
 
 static void judge_reply(const struct gt_facts *f, const char *what, struct gt_ending *out)

@@ -46,7 +46,7 @@ static void note_death(struct gt_pool *pool, const struct gt_host *host)
 		note(pool, "replaced", "death", gt_strdup(host->failure));
 	else
 		note(pool, "replaced", host->surprise,
-		     gt_format("the %s host was replaced: %s; the jobs that it ran are tried again",
+		     gt_format("the %s host was replaced: %s; whatever it ran is tried again",
 		               gt_host_name(pool->kind), text));
 }
 

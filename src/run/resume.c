@@ -11,24 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool has_begun(const struct gt_result *result)
-{
-	for (size_t i = 0; i < result->test_count; i++) {
-		const struct gt_test_result *t = &result->tests[i];
-		if (*t->status)
-			return true;
-		for (enum gt_stage_id s = 0; s < GT_STAGE_COUNT; s++)
-			if (t->stages[s].ran)
-				return true;
-	}
-	return false;
-}
-
 static gt_code visit(void *user, const json_t *event, struct gt_err *err)
 {
 	struct gt_resume *r = user;
 	r->end.events++;
 	r->end.t = gt_json_integer_or(event, "t", 0);
+	// Also if what ended is being run again now.
+	r->begun = r->begun || strcmp(gt_json_string_or(event, "event", ""), "stage-end") == 0;
 	return gt_result_apply(&r->result, event, err);
 }
 
@@ -39,7 +28,9 @@ gt_code gt_resume_load(const char *folder, struct gt_resume *out, struct gt_err 
 	int64_t torn = -1;
 	*out = (struct gt_resume){0};
 	gt_code rc = GT_OK;
-	if (lstat(path, &st) == 0) {
+	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+		rc = gt_fail(err, GT_BAD_DATA, "'%s' is a link: a run goes on in its own journal only", path);
+	} else if (lstat(path, &st) == 0) {
 		rc = gt_event_read_file(path, visit, out, &torn, err);
 		out->end.length = torn >= 0 ? torn : st.st_size;
 	} else if (errno != ENOENT) {
@@ -47,8 +38,6 @@ gt_code gt_resume_load(const char *folder, struct gt_resume *out, struct gt_err 
 	}
 	if (rc)
 		gt_resume_free(out);
-	else
-		out->begun = has_begun(&out->result);
 	free(path);
 	return rc;
 }
@@ -71,10 +60,48 @@ bool gt_resume_is_due(const struct gt_test_result *test, bool failed)
 static void put_file(struct gt_buf *text, const char *path)
 {
 	struct stat st = {0};
-	if (path && stat(path, &st) == 0)
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
 		gt_buf_printf(text, " %lld %lld.%09ld", (long long)st.st_size,
 		              (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	gt_buf_puts(text, "\n");
+}
+
+// Files of a folder whose names begin and end so.
+static void put_files(struct gt_buf *text, const char *folder, const char *prefix,
+                      const char *suffix)
+{
+	struct gt_names names = {0};
+	(void)!gt_list_folder(folder, &names, NULL);
+	for (size_t i = 0; i < names.count; i++) {
+		const char *name = names.items[i];
+		size_t n = strlen(name), end = strlen(suffix);
+		if (strncmp(name, prefix, strlen(prefix)) != 0 || n < end ||
+		    strcmp(name + n - end, suffix) != 0)
+			continue;
+		char *path = gt_path_join(folder, name);
+		gt_buf_puts(text, name);
+		put_file(text, path);
+		free(path);
+	}
+	gt_names_free(&names);
+}
+
+// The model and what lies beside it: external data of a model, modules that a test class imports.
+static void put_model(struct gt_buf *text, const struct gt_case *test)
+{
+	const char *slash = strrchr(test->model, '/');
+	const char *name = slash ? slash + 1 : test->model;
+	char *folder = slash ? gt_strndup(test->model, (size_t)(slash - test->model) + 1)
+	                     : gt_strdup(".");
+	const char *dot = strrchr(name, '.');
+	char *stem = gt_strndup(name, dot ? (size_t)(dot - name) : strlen(name));
+	put_file(text, test->model);
+	if (test->kind == GT_CASE_PYTHON)
+		put_files(text, folder, "", ".py");
+	else if (test->kind != GT_CASE_FAKE) // a folder of its own, or one with other models in it
+		put_files(text, folder, strcmp(name, "model.onnx") == 0 ? "" : stem, "");
+	free(stem);
+	free(folder);
 }
 
 char *gt_resume_fingerprint(const struct gt_case *test)
@@ -85,9 +112,9 @@ char *gt_resume_fingerprint(const struct gt_case *test)
 	if (!dump)
 		abort();
 	gt_buf_puts(&text, dump);
-	put_file(&text, test->model);
+	put_model(&text, test);
 	for (size_t i = 0; i < test->sets.count; i++)
-		put_file(&text, test->sets.items[i]);
+		put_files(&text, test->sets.items[i], "", "");
 	for (size_t i = 0; i < test->outputs.count; i++)
 		put_file(&text, test->outputs.items[i]);
 	char *print = gt_format("%016" PRIx64, gt_hash64(text.data, text.length));

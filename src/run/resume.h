@@ -12,7 +12,7 @@
 struct gt_resume {
 	struct gt_result result; // the fold of its journal; owned
 	struct gt_journal_end end;
-	bool begun;              // a stage has started; else there is nothing to go on with
+	bool begun;              // a stage has ended; else there is nothing to go on with
 };
 
 // Read the journal of the run directory `folder`. No journal is not an error, but nothing has begun.
@@ -24,7 +24,9 @@ void gt_resume_free(struct gt_resume *resume);
 bool gt_resume_is_due(const struct gt_test_result *test, bool failed);
 
 // Fingerprint of a case, for the event "test": XXH3-64 of its JSON and of size and time of change of
-// the files it names, 16 hex digits. Allocated.
+// its files, 16 hex digits: the model, what lies in its folder (of a model that is not called
+// model.onnx: what has its name in front; of a test class: Python files), the files of its data sets.
+// Allocated.
 char *gt_resume_fingerprint(const struct gt_case *test);
 
 // Would this run be the one of the journal? Its tests must be `cases`, with the same files and the

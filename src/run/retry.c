@@ -74,8 +74,3 @@ bool gt_retry_alone(const struct gt_failures *failures)
 {
 	return failures->times[GT_RETRY_TIMEOUT] > 0;
 }
-
-bool gt_retry_is_surroundings(const char *why)
-{
-	return strcmp(why, names[GT_RETRY_KILLED]) == 0 || strcmp(why, names[GT_RETRY_HOST]) == 0;
-}

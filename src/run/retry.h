@@ -48,7 +48,4 @@ bool gt_retry_again(const struct gt_retries *retries, struct gt_failures *failur
 // Must that be alone on the machine? A timeout beside other jobs may be their fault.
 bool gt_retry_alone(const struct gt_failures *failures);
 
-// Does a failure of this kind say something about the test? One of the surroundings does not.
-bool gt_retry_is_surroundings(const char *why);
-
 #endif // GT_RUN_RETRY_H

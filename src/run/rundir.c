@@ -191,6 +191,18 @@ gt_code gt_rundir_share(const char *folder, int *lock, struct gt_err *err)
 	return rc;
 }
 
+void gt_rundir_visit(const char *rundir, int *lock, bool *held)
+{
+	char *path = gt_path_join(rundir, "run.lock");
+	*lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	*held = *lock >= 0 && flock(*lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	if (*held) {
+		close(*lock);
+		*lock = -1;
+	}
+	free(path);
+}
+
 gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *err)
 {
 	*out = (struct gt_rundir){.lock = -1};

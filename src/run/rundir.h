@@ -31,6 +31,10 @@ void gt_rundir_close(struct gt_rundir *rundir);
 // be locked, as in a folder that was copied elsewhere.
 GT_MUST_USE gt_code gt_rundir_share(const char *folder, int *lock, struct gt_err *err);
 
+// Keep runners out of a run directory while *lock is open, as above; *held: a runner is there, and
+// *lock is -1. A folder without a lock file has neither.
+void gt_rundir_visit(const char *rundir, int *lock, bool *held);
+
 // A new, empty working folder below tmp/, in place of an older one of that name; one that nobody has
 // touched since it was made is as good as new. Returns an O_DIRECTORY descriptor.
 GT_MUST_USE gt_code gt_rundir_scratch(const struct gt_rundir *rundir, const char *name, int *fd,

@@ -281,6 +281,16 @@ static void on_tick(uv_timer_t *timer)
 		r->config->observe(r->config->user, r->result, NULL);
 }
 
+// By the signal's own default action, not by SIGSTOP: where nobody could continue us (we lead the
+// session of a terminal, as in a container) the system does not stop us either.
+static void stop_as_asked(void)
+{
+	struct sigaction ours, stop = {.sa_handler = SIG_DFL};
+	sigaction(SIGTSTP, &stop, &ours);
+	raise(SIGTSTP);
+	sigaction(SIGTSTP, &ours, NULL);
+}
+
 // Ctrl-Z: jobs and deadlines stop first, then this process; it goes on behind raise().
 static void suspend(struct gt_runner *r)
 {
@@ -289,7 +299,7 @@ static void suspend(struct gt_runner *r)
 			gt_test_pause(r->slots[i], true);
 	if (r->config->suspend)
 		r->config->suspend(r->config->user, true);
-	raise(SIGSTOP);
+	stop_as_asked();
 	if (r->config->suspend)
 		r->config->suspend(r->config->user, false);
 	for (int i = 0; i < r->config->jobs; i++)
@@ -362,7 +372,10 @@ static gt_code open_loop(struct gt_runner *r, uv_prepare_t *prepare)
 	for (size_t i = 0; i < GT_COUNTOF(r->signals); i++) {
 		uv_signal_init(&r->loop, &r->signals[i]);
 		r->signals[i].data = r;
-		uv_signal_start(&r->signals[i], on_signal, numbers[i]);
+		// What we were started to ignore (nohup; "&" in a script) stays ignored.
+		struct sigaction now;
+		if (sigaction(numbers[i], NULL, &now) != 0 || now.sa_handler != SIG_IGN)
+			uv_signal_start(&r->signals[i], on_signal, numbers[i]);
 	}
 	return GT_OK;
 }

@@ -11,17 +11,25 @@
 // Bytes of the first printed line that a message quotes.
 #define MAX_QUOTE 300
 
-// `text` as one word of a shell command.
+// `text` as one word of a shell command, on one line whatever it holds: control bytes are for printf
+// to make.
 static void put_shell_word(struct gt_buf *out, const char *text)
 {
-	gt_buf_puts(out, "'");
+	bool plain = true;
+	for (const char *c = text; *c; c++)
+		plain = plain && (unsigned char)*c >= ' ' && *c != 0x7F;
+	gt_buf_puts(out, plain ? "'" : "\"$(printf '");
 	for (; *text; text++) {
 		if (*text == '\'')
 			gt_buf_puts(out, "'\\''");
-		else
+		else if (plain)
 			gt_buf_append(out, text, 1);
+		else if ((unsigned char)*text < ' ' || *text == 0x7F || *text == '\\')
+			gt_buf_printf(out, "\\%03o", (unsigned)(unsigned char)*text);
+		else
+			gt_buf_printf(out, *text == '%' ? "%%%%" : "%c", *text);
 	}
-	gt_buf_puts(out, "'");
+	gt_buf_puts(out, plain ? "'" : "')\"");
 }
 
 static void put_head(struct gt_buf *text, const char *folder, const char *test, const char *stage,

@@ -35,13 +35,16 @@ static bool write_number(const char *folder, const char *file, uint64_t number)
 	return good;
 }
 
-// Number behind `name` in a file of lines "name number"; 0 if it is not there.
+// Number behind `name` in a file of lines "name number", or of a file that is a number (name NULL); 0 if
+// it is not there.
 static uint64_t read_counter(const char *folder, const char *file, const char *name)
 {
 	char path[600], text[4096];
 	snprintf(path, sizeof path, "%s/%s", folder, file);
 	if (!gt_kernel_file_read(path, text, sizeof text))
 		return 0;
+	if (!name)
+		return strtoull(text, NULL, 10);
 	size_t n = strlen(name);
 	for (char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
 		if (strncmp(line, name, n) == 0 && line[n] == ' ')
@@ -159,10 +162,9 @@ void gt_memory_open(struct gt_memory *memory, uint64_t limit)
 	memory->kind = GT_MEMORY_POLLING;
 }
 
-void gt_memory_enter(const struct gt_memory *memory)
+bool gt_memory_enter(const struct gt_memory *memory)
 {
-	if (memory->procs >= 0)
-		(void)!write(memory->procs, "0", 1);
+	return memory->procs < 0 || write(memory->procs, "0", 1) == 1;
 }
 
 int gt_memory_interval_ms(const struct gt_memory *memory)
@@ -193,18 +195,28 @@ static void add_private(long pid, void *user)
 	*(uint64_t *)user += private_bytes(pid);
 }
 
-// Number of processes that were killed for the limit.
-static uint64_t count_kills(const struct gt_memory *memory)
+// Was the limit of the group itself met? A process in it may also be killed for a limit around it, or
+// for the memory of the machine.
+static bool met_own_limit(const struct gt_memory *memory)
+{
+	if (memory->kind == GT_MEMORY_CGROUP2)
+		return read_counter(memory->group, "memory.events", "oom") > 0;
+	return read_counter(memory->group, "memory.failcnt", NULL) > 0 ||
+	       read_counter(memory->group, "memory.memsw.failcnt", NULL) > 0;
+}
+
+// Was something killed for the limit?
+static bool has_killed(const struct gt_memory *memory)
 {
 	const char *file = memory->kind == GT_MEMORY_CGROUP2 ? "memory.events" : "memory.oom_control";
-	return read_counter(memory->group, file, "oom_kill");
+	return read_counter(memory->group, file, "oom_kill") > 0 && met_own_limit(memory);
 }
 
 bool gt_memory_exceeded(const struct gt_memory *memory)
 {
 	// Version 1 kills one process and lets the others go on with what is missing.
 	if (memory->kind != GT_MEMORY_POLLING) // and no limit at all has no group
-		return memory->procs >= 0 && count_kills(memory) > 0;
+		return memory->procs >= 0 && has_killed(memory);
 	uint64_t total = 0;
 	gt_tree_visit(add_private, &total);
 	return total > memory->limit;
@@ -216,7 +228,7 @@ bool gt_memory_close(struct gt_memory *memory)
 		return false;
 	close(memory->procs);
 	memory->procs = -1;
-	bool killed = count_kills(memory) > 0;
+	bool killed = has_killed(memory);
 	remove_group(memory->group);
 	return killed;
 }

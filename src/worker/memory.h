@@ -23,8 +23,8 @@ struct gt_memory {
 // that way (for tests). Never fails: polling always works.
 void gt_memory_open(struct gt_memory *memory, uint64_t limit);
 
-// In the child, first of all: put this process under the limit.
-void gt_memory_enter(const struct gt_memory *memory);
+// In the child, first of all: put this process under the limit. False: it is not under it.
+bool gt_memory_enter(const struct gt_memory *memory);
 
 // Milliseconds between two calls of gt_memory_exceeded(); -1 if it need not be called, because the
 // kernel kills the whole tree.
@@ -33,7 +33,8 @@ int gt_memory_interval_ms(const struct gt_memory *memory);
 // Does the tree below this process use more than the limit, or was part of it killed for it?
 bool gt_memory_exceeded(const struct gt_memory *memory);
 
-// After the whole tree is dead: was anything killed for the limit? Removes the cgroup.
+// After the whole tree is dead: was anything killed for the limit, and not for one around it or for
+// the memory of the machine? Removes the cgroup.
 bool gt_memory_close(struct gt_memory *memory);
 
 // Remove the cgroups that supervisors left which had no time to (kill -9 of one, or of its host).

@@ -98,7 +98,11 @@ static _Noreturn void be_child(const struct supervisor *s, int output, pid_t sup
 	if (getppid() != supervisor)
 		_exit(CHILD_NO_REQUEST);
 	setpgid(0, 0);
-	gt_memory_enter(&s->memory);
+	if (!gt_memory_enter(&s->memory)) { // without the limit that was asked for it must not run
+		fprintf(stderr, "gauntlet: the job cannot be put under its limit of memory: %s\n",
+		        strerror(errno));
+		_exit(1);
+	}
 	reset_signals();
 	gt_backtrace_arm(s->backtrace);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import stat
 import subprocess
 import unittest
@@ -151,6 +152,24 @@ class Names(support.TestCase):
                 cwd=self.here, env=support.environment(**FAKE), capture_output=True)
             self.assertEqual(ran.returncode, 1, ran)
         self.assertNotIn("pwned", os.listdir(self.here))
+
+    def test_run_directory(self):
+        """Its path stands in logs, for a shell to read: one line there, whatever it holds."""
+        folder = "rn\nwhy     PASS\x1b]0;t\x07 '%s\\\\' $(touch pwned)"
+        write_text(self.path("one.fake"), '{"a": {"setup": "error:no"}}')
+        _, run = self.run_tests(folder, "--suite", "one.fake", code=1, env=FAKE)
+        head = run.text("a", "setup.log").split("\n")[:6]
+        self.assertEqual([line.split()[0] for line in head],
+                         ["test", "stage", "why", "message", "again", "time"])
+        self.assertNotRegex("".join(head), CONTROL)
+        ran = subprocess.run(
+            ["sh", "-c", head[4].removeprefix("again").strip().replace(
+                "gauntlet", shlex.quote(support.BINARY), 1)],
+            cwd=self.here, env=support.environment(**FAKE), capture_output=True)
+        self.assertEqual(ran.returncode, 1, ran)
+        self.assertIn(b"no", ran.stdout + ran.stderr)
+        self.assertNotIn("pwned", os.listdir(self.here))
+        shutil.rmtree(self.path(folder))
 
     def test_terminal(self):
         """On a terminal nothing but our own colours and the erasing of our own line."""

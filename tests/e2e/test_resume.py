@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from support import BINARY, Run, TestCase, environment, read_json, write_text
+from support import BINARY, NODE_TESTS, Run, TestCase, environment, read_json, write_text
 
 FAKE = {"GAUNTLET_FAKE": "1"}
 SUITE = """{
@@ -175,6 +175,21 @@ class Resume(TestCase):
                 self.assertEqual(lines(self.path("other")), before)
                 self.assertEqual(read_json(self.path("other", "results.json")), report)
 
+    def test_report_of_a_run_that_goes_on(self):
+        """Shown, but not written: results are those of the whole journal beside them, or not there."""
+        process = self.start("goes-on")
+        self.wait_for("goes-on", b'"test-end"', process)
+        ran = self.gauntlet("report", "goes-on")
+        self.assertEqual(ran.code, 6, ran)
+        self.assertIn("the run goes on: results.json is not written", ran.err)
+        self.assertIn("INCOMPLETE", ran.out)
+        self.assertNotIn("results.json", os.listdir(self.path("goes-on")))
+        process.kill()
+        process.wait()
+        ran = self.gauntlet("report", "goes-on")
+        self.assertEqual((ran.code, ran.err), (6, ""), ran)
+        self.assertIn("results.json", os.listdir(self.path("goes-on")))
+
     def test_refused_when_a_case_changed(self):
         write_text(self.path("z.fake"), '{"a": {}, "b": {"setup": "error"}}')
         flags = ["--suite", "z.fake", "-j", "1", "--max-failures", "1"]
@@ -182,6 +197,50 @@ class Resume(TestCase):
         write_text(self.path("z.fake"), '{"a": {}, "b": {}}')
         self.refused("run", "-r", "changed", *flags, "--rerun-failed", env=FAKE,
                      says="the files of test 'a' are not what they were")
+
+    def test_refused_when_a_file_of_a_case_changed(self):
+        """In place, so that no folder's time changes: outputs, external data, imported modules."""
+        os.mkdir(self.path("files"))
+        shutil.copytree(os.path.join(NODE_TESTS, "test_abs"), self.path("files", "abs"))
+        write_text(self.path("files", "abs", "weights.bin"), "12345678")
+        os.makedirs(self.path("files", "aaa"))
+        write_text(self.path("files", "aaa", "model.onnx"), "garbage")
+        os.makedirs(self.path("class"))
+        write_text(self.path("class", "helper.py"), "K = 1")
+        write_text(self.path("class", "c.py"), "import os, sys\nfrom gauntlet import OnnxTest, "
+                   "register\n@register('c1')\nclass A(OnnxTest):\n    pass\n@register('c2')\n"
+                   "class B(OnnxTest):\n    pass\n")
+        for suite, changed in (
+                ("files", ("abs", "test_data_set_0", "output_0.pb")), ("files", ("abs", "model.onnx")),
+                ("files", ("abs", "weights.bin")), ("class/c.py", ("helper.py",))):
+            with self.subTest(changed):
+                shutil.rmtree(self.path("before"), ignore_errors=True)
+                flags = ["--suite", suite, "-j", "1", "--stages", "setup", "import_model"]
+                self.fake("before", "--max-failures", "1", code=1, flags=flags)
+                path = self.path(suite.split("/")[0], *changed)
+                with open(path, "r+b") as f:
+                    f.seek(-1, os.SEEK_END)
+                    f.write(b"!")
+                self.refused("run", "-r", "before", *flags, "--resume", env=FAKE,
+                             says=["the files of test", "are not what they were"])
+
+    def test_rerun_that_was_killed(self):
+        """Nothing has a result when it dies: there is something to go on with all the same."""
+        flags = ["--suite", "v.fake", "-j", "1", "--timeout", "5"]
+        write_text(self.path("v.fake"), '{"a": {"compilation": "error"}, "b": {"setup": "error"}}')
+        self.fake("rerun", code=1, flags=flags)
+        whole = lines(self.path("rerun"))
+        _, run = self.fake("rerun", "--rerun-failed", code=1, flags=flags)
+        resumed = [n for n, line in enumerate(lines(self.path("rerun"))) if b"run-resume" in line]
+        for more in ("--rerun-failed", "--resume"):
+            shutil.rmtree(self.path("cut"), ignore_errors=True)
+            shutil.copytree(self.path("rerun"), self.path("cut"))
+            with open(self.path("cut", "events.jsonl"), "wb") as f:
+                f.writelines(lines(self.path("rerun"))[:resumed[0] + 1])
+            ran, again = self.fake("cut", more, code=1, flags=flags)
+            self.assertNotIn("holds no run", ran.err)
+            self.assertEqual(endings(again), endings(run))
+            self.assertEqual(lines(self.path("cut"))[:len(whole)], whole)
 
     def test_refused_when_the_journal_is_damaged(self):
         shutil.copytree(self.path("whole"), self.path("damaged"))

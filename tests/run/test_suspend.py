@@ -5,6 +5,7 @@ GAUNTLET_BINARY names the program.
 
 import json
 import os
+import pty
 import signal
 import sys
 import time
@@ -27,11 +28,14 @@ def below(pid):
 
 
 class Suspend(Case):
-    def fakes(self, tests, *arguments, **environment):
-        suite = os.path.join(self.folder, "suspend.fake")
-        with open(suite, "w", encoding="utf-8") as f:
+    def suite(self, tests):
+        path = os.path.join(self.folder, "suspend.fake")
+        with open(path, "w", encoding="utf-8") as f:
             json.dump(tests, f)
-        return self.start("--suite", suite, "--torchtolinalg", *arguments, GAUNTLET_FAKE="1",
+        return path
+
+    def fakes(self, tests, *arguments, **environment):
+        return self.start("--suite", self.suite(tests), "--torchtolinalg", *arguments, GAUNTLET_FAKE="1",
                           **environment)
 
     def stopped(self, process):
@@ -68,6 +72,57 @@ class Suspend(Case):
                 ends = [e for e in self.events() if e["event"] == "stage-end"]
                 self.assertEqual(len(ends), 9 * 9)
                 self.assertLess(max(e["seconds"] for e in ends), LIMIT)
+
+    def test_nobody_could_continue_us(self):
+        """The leader of a terminal's session, as in a container: Ctrl-Z does nothing, Ctrl-C all."""
+        suite = self.suite({"a": {"setup": "sleep"}})
+        pid, master = pty.fork()
+        if pid == 0:
+            os.environ["GAUNTLET_FAKE"] = "1"
+            os.execv(BINARY, [BINARY, "run", "-r", self.run_folder, "--suite", suite])
+        journal = os.path.join(self.run_folder, "events.jsonl")
+        until = time.monotonic() + 30
+        text = ""
+        while time.monotonic() < until and "stage-start" not in text:
+            time.sleep(0.02)
+            if os.path.exists(journal):
+                with open(journal, encoding="utf-8") as f:
+                    text = f.read()
+        os.write(master, b"\x1a")
+        time.sleep(0.5)
+        self.assertNotIn(stat(pid)[1], "TtZ")
+        os.write(master, b"\x03")
+        time.sleep(0.2)
+        os.write(master, b"\x03")
+        _, status = os.waitpid(pid, 0)
+        os.close(master)
+        self.assertEqual(os.waitstatus_to_exitcode(status), -signal.SIGINT)
+
+    def test_ignored_from_the_start(self):
+        """nohup, and "&" in a script: what was ignored stays ignored."""
+        suite = self.suite({"a": {"setup": "nap:1500"}})
+        for number in (signal.SIGHUP, signal.SIGINT):
+            with self.subTest(number):
+                before = signal.signal(number, signal.SIG_IGN)  # what a child inherits
+                process = self.start("--suite", suite, GAUNTLET_FAKE="1")
+                signal.signal(number, before)
+                for _ in range(8):
+                    time.sleep(0.1)
+                    process.send_signal(number)
+                code, out, err = self.finish(process)
+                self.assertEqual((code, err), (0, ""), out)
+
+    def test_asked_before_anything_runs(self):
+        """SIGUSR1 at any moment ends nothing."""
+        for delay in (0.005, 0.02, 0.05, 0.1, 0.2):
+            process = self.start("--suite", "onnx-node", "test_abs", "-a=--iree-opt-level=O3",
+                                 "--stages", "setup", "compilation")
+            time.sleep(delay)
+            while process.poll() is None:
+                process.send_signal(signal.SIGUSR1)
+                time.sleep(0.01)
+            code, out, err = self.finish(process)
+            self.assertEqual((code, err), (1, ""), out)  # there is nothing to compile
 
     def test_again_and_again(self):
         self.isolation = ""

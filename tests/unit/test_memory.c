@@ -59,7 +59,8 @@ static pid_t start(const struct gt_memory *m, size_t own, int children, size_t e
 	if (pid != 0)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	gt_memory_enter(m);
+	if (!gt_memory_enter(m))
+		_exit(STARVED);
 	for (int i = 0; i < children; i++) {
 		if (fork() == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -127,6 +128,78 @@ static void check_way(size_t way)
 	check(ways[way].way, ways[way].kind, 1, 4, 20, true); // none of them alone is over it
 }
 
+// The group that a process of ours is in, in the hierarchy that is used here; "" if it has none.
+static void find_group(const struct gt_memory *m, char *path, size_t size)
+{
+	snprintf(path, size, "%s", m->group);
+	char *slash = strrchr(path, '/');
+	if (slash)
+		*slash = '\0';
+}
+
+static bool write_text(const char *folder, const char *file, const char *text)
+{
+	char path[700];
+	snprintf(path, sizeof path, "%s/%s", folder, file);
+	FILE *f = fopen(path, "w");
+	return f && fputs(text, f) >= 0 && fclose(f) == 0;
+}
+
+// In a group with a limit of its own, as in a container: the job has room, the group around has not.
+static int starve_around(const char *around, const char *limit_file)
+{
+	struct gt_memory m;
+	char text[32];
+	int status = -1;
+	snprintf(text, sizeof text, "%zu", LIMIT);
+	if (!write_text(around, limit_file, text) || !write_text(around, "cgroup.procs", "0"))
+		return 2;
+	gt_memory_open(&m, 1024 * MIB);
+	if (strncmp(m.group, around, strlen(around)) != 0)
+		return 2;
+	pid_t pid = start(&m, TOO_MUCH, 0, 0, 0);
+	bool met = watch(&m, pid, &status);
+	bool counted = gt_memory_close(&m);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? met || counted : 3;
+}
+
+static void test_limit_around(void **state)
+{
+	(void)state;
+	struct gt_memory m;
+	char around[600];
+	unsetenv("GAUNTLET_MEMORY");
+	gt_memory_open(&m, LIMIT);
+	enum gt_memory_kind kind = m.kind;
+	find_group(&m, around, sizeof around);
+	gt_memory_close(&m);
+	if (kind == GT_MEMORY_POLLING) {
+		print_message("[  REASON  ] there are no memory cgroups here\n");
+		skip();
+	}
+	size_t n = strlen(around);
+	snprintf(around + n, sizeof around - n, "/gauntlet-around-%d", (int)getpid());
+	if (mkdir(around, 0755) != 0) {
+		print_message("[  REASON  ] no group can be made around the job's\n");
+		skip();
+	}
+	if (kind == GT_MEMORY_CGROUP2)
+		(void)write_text(around, "cgroup.subtree_control", "+memory");
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(starve_around(around, kind == GT_MEMORY_CGROUP2 ? "memory.max"
+		                                                      : "memory.limit_in_bytes"));
+	int status = -1;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	for (int i = 0; i < 100 && rmdir(around) != 0; i++)
+		usleep(10000);
+	if (WIFSIGNALED(status) || WEXITSTATUS(status) >= 2) {
+		print_message("[  REASON  ] the group around the job's kills others than the job here\n");
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_cgroup2(void **state)
 {
 	(void)state;
@@ -160,7 +233,7 @@ static void test_private_only(void **state)
 			continue;
 		pid_t pid = fork();
 		if (pid == 0) {
-			gt_memory_enter(&m);
+			(void)gt_memory_enter(&m);
 			void *untouched = mmap(NULL, 100 * TOO_MUCH * MIB, PROT_READ | PROT_WRITE,
 			                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 			volatile char sum = 0;
@@ -277,6 +350,7 @@ int main(void)
 		cmocka_unit_test(test_polling),      cmocka_unit_test(test_private_only),
 		cmocka_unit_test(test_no_limit),     cmocka_unit_test(test_always_a_way),
 		cmocka_unit_test(test_sweep),        cmocka_unit_test(test_number_again),
+		cmocka_unit_test(test_limit_around),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

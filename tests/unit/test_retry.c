@@ -1,4 +1,5 @@
 // Which failures are tried again: the defaults, what --retries says, and what nobody may say.
+#include "core/verdict.h"
 #include "run/retry.h"
 
 #include <setjmp.h>
@@ -128,10 +129,10 @@ static void test_surroundings(void **state)
 	(void)state;
 	for (int c = 0; c < GT_RETRY_CLASS_COUNT; c++) {
 		bool around = c == GT_RETRY_KILLED || c == GT_RETRY_HOST;
-		assert_int_equal(gt_retry_is_surroundings(classes[c]), around);
+		assert_int_equal(gt_why_is_surroundings(classes[c]), around);
 	}
-	assert_false(gt_retry_is_surroundings("crash:SIGKILL"));
-	assert_false(gt_retry_is_surroundings(""));
+	assert_false(gt_why_is_surroundings("crash:SIGKILL"));
+	assert_false(gt_why_is_surroundings(""));
 }
 
 // What the surroundings did takes nothing from the tries that the test's own failures get.
