@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define NEAR 8 // a kill this near to the limit was for it: the kernel takes pages in advance
 #define POLL_MS 100
 #define GROUP_PREFIX "gauntlet-"
 // A cgroup is busy for a moment after the last process in it has died.
@@ -196,13 +197,15 @@ static void add_private(long pid, void *user)
 }
 
 // Was the limit of the group itself met? A process in it may also be killed for a limit around it, or
-// for the memory of the machine.
+// for the memory of the machine. Version 1 does not say which it was (its failcnt stays 0 in new
+// kernels), but how much the group has used at most.
 static bool met_own_limit(const struct gt_memory *memory)
 {
 	if (memory->kind == GT_MEMORY_CGROUP2)
 		return read_counter(memory->group, "memory.events", "oom") > 0;
-	return read_counter(memory->group, "memory.failcnt", NULL) > 0 ||
-	       read_counter(memory->group, "memory.memsw.failcnt", NULL) > 0;
+	uint64_t most = read_counter(memory->group, "memory.max_usage_in_bytes", NULL);
+	uint64_t swapped = read_counter(memory->group, "memory.memsw.max_usage_in_bytes", NULL);
+	return (most > swapped ? most : swapped) >= memory->limit - memory->limit / NEAR;
 }
 
 // Was something killed for the limit?
