@@ -121,7 +121,7 @@ class TestCase(unittest.TestCase):
         return os.path.join(cls.here, *parts)
 
     @classmethod
-    def gauntlet(cls, *arguments, env=None, timeout=120, cwd=None):
+    def gauntlet(cls, *arguments, env=None, timeout=300, cwd=None):
         done = subprocess.run(
             [BINARY, *arguments], cwd=cwd or cls.here, env=environment(**(env or {})),
             stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
