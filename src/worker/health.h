@@ -12,9 +12,9 @@
 
 struct gt_health {
 	int threads;
-	int descriptors; // open ones, and the sum of their numbers
-	int64_t numbers;
-	int64_t memory;  // bytes that are the process's own, not a file's
+	int descriptors; // open ones
+	uint64_t print;  // of which numbers they have and what they are
+	int64_t memory;  // resident bytes: its own, shared and files'
 };
 
 // Look. The `count` descriptors in `borrowed` are not counted: they are a job's.

@@ -48,7 +48,78 @@ static void test_descriptors(void **state)
 	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_DESCRIPTOR);
 }
 
-// Memory that is only mapped, or a file's, is not gathered.
+// As many, with the same sum of numbers.
+static void test_descriptors_of_equal_sum(void **state)
+{
+	(void)state;
+	char text[128];
+	struct gt_health before;
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int low = fcntl(null, F_DUPFD_CLOEXEC, 104), high = fcntl(null, F_DUPFD_CLOEXEC, 105);
+	gt_health_take(&before, NULL, 0);
+	int lower = fcntl(null, F_DUPFD_CLOEXEC, 103), higher = fcntl(null, F_DUPFD_CLOEXEC, 106);
+	assert_int_equal(lower + higher, low + high);
+	close(low);
+	close(high);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_DESCRIPTOR);
+	assert_non_null(strstr(text, "it holds other descriptors than when it began ("));
+	assert_int_equal(fcntl(null, F_DUPFD_CLOEXEC, 104), low);
+	assert_int_equal(fcntl(null, F_DUPFD_CLOEXEC, 105), high);
+	close(lower);
+	close(higher);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_NONE);
+	close(low);
+	close(high);
+	close(null);
+}
+
+// The same number, for something else.
+static void test_descriptor_replaced(void **state)
+{
+	(void)state;
+	char text[128];
+	struct gt_health before;
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	gt_health_take(&before, NULL, 0);
+	int again = open("/dev/null", O_RDONLY | O_CLOEXEC), other = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(dup3(again, fd, O_CLOEXEC), fd);
+	close(again);
+	int kept = other;
+	assert_int_equal(look(&before, &kept, 1, text), GT_SURPRISE_NONE);
+	assert_int_equal(dup3(other, fd, O_CLOEXEC), fd);
+	close(other);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_DESCRIPTOR);
+	// Two descriptors that change places are not what they were, either.
+	int a = open("/dev/null", O_RDONLY | O_CLOEXEC), b = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	gt_health_take(&before, NULL, 0);
+	int aside = fcntl(a, F_DUPFD_CLOEXEC, 0);
+	assert_int_equal(dup3(b, a, O_CLOEXEC), a);
+	assert_int_equal(dup3(aside, b, O_CLOEXEC), b);
+	close(aside);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_DESCRIPTOR);
+	close(a);
+	close(b);
+	close(fd);
+}
+
+// What is shared with other processes is gathered all the same.
+static void test_shared_memory(void **state)
+{
+	(void)state;
+	char text[128];
+	struct gt_health before;
+	size_t size = (size_t)GT_HEALTH_GROWTH + (8 << 20);
+	gt_health_take(&before, NULL, 0);
+	char *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(bytes, MAP_FAILED);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_NONE);
+	memset(bytes, 1, size);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_MEMORY);
+	munmap(bytes, size);
+	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_NONE);
+}
+
+// Memory that is only mapped is not gathered.
 static void test_memory(void **state)
 {
 	(void)state;
@@ -63,7 +134,7 @@ static void test_memory(void **state)
 	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_NONE);
 	memset(bytes, 1, size);
 	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_MEMORY);
-	assert_non_null(strstr(text, "its own memory grew by 4"));
+	assert_non_null(strstr(text, "its memory grew by 4"));
 	munmap(bytes, size);
 	assert_int_equal(look(&before, NULL, 0, text), GT_SURPRISE_NONE);
 }
@@ -116,7 +187,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_descriptors_of_equal_sum),
+		cmocka_unit_test(test_descriptor_replaced),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_shared_memory),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_cost),
 	};

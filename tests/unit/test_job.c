@@ -501,7 +501,7 @@ static void test_unfit_host(void **state)
 	} cases[] = {
 		{"thread", "it runs 2 threads"},
 		{"descriptor", "it holds other descriptors than when it began"},
-		{"memory", "its own memory grew by 40 MiB"},
+		{"memory", "its memory grew by 40 MiB"},
 		{"child", "a process ended that it had not started"},
 	};
 	for (size_t i = 0; i < GT_COUNTOF(cases); i++) {

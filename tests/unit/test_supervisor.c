@@ -468,6 +468,53 @@ static void test_host_loses_runner(void **state)
 	free_job(&j);
 }
 
+// A job may send its supervisor what it likes: it goes on, and so does the watch over it.
+static void test_signals_for_the_supervisor(void **state)
+{
+	(void)state;
+	struct host h = start_host();
+	for (int number = 1; number < NSIG; number++) {
+		bool stops = number == SIGKILL || number == SIGSTOP; // who has no namespace has to bear it
+		if (stops && isolation.kind == GT_ISOLATION_NONE)
+			continue;
+		struct job j;
+		char *request = gt_format("session;supervisor %d;wink;print after;{\"n\":1}", number);
+		do_job(&h, &j, request);
+		if (j.report.signal || j.report.leftovers != 1)
+			fail_msg("signal %d for the supervisor: the child ended by %d, %u left", number,
+			         j.report.signal, j.report.leftovers);
+		assert_int_equal(j.frame_rc, GT_OK);
+		assert_string_equal(j.frame, "{\"n\":1}");
+		assert_string_equal(j.output, "after\n");
+		assert_int_equal(j.report.exit_code, 0);
+		assert_int_equal(j.report.killed, 0);
+		free_job(&j);
+		free(request);
+	}
+	stop_host(&h);
+}
+
+// Without a namespace a job can kill or stop its supervisor: that costs its own job and leaves nothing.
+static void test_supervisor_killed_by_its_job(void **state)
+{
+	(void)state;
+	if (isolation.kind != GT_ISOLATION_NONE)
+		return;
+	struct host h = start_host();
+	struct job j;
+	start_job(&h, &j, false, "session;daemon;supervisor 9;busy");
+	assert_int_equal(take_notice(&h).kind, GT_NOTICE_LOST);
+	assert_true(marked_become(1, 1));
+	free_job(&j);
+	start_job(&h, &j, false, "session;daemon;supervisor 19;busy");
+	usleep(50000);
+	send_order(&h, GT_ORDER_KILL, j.number, false, NULL, 0);
+	assert_int_equal(take_notice(&h).kind, GT_NOTICE_LOST);
+	assert_true(marked_become(1, 1));
+	free_job(&j);
+	stop_host(&h);
+}
+
 // --- instances
 
 static void ask(const struct job *j, const char *request, const char *wanted)
@@ -688,6 +735,8 @@ static int run_round(const char *name, enum gt_isolation_kind wanted)
 		ROUND_TEST(test_host_kills_supervisor),
 		ROUND_TEST(test_host_is_killed),
 		ROUND_TEST(test_host_loses_runner),
+		ROUND_TEST(test_signals_for_the_supervisor),
+		ROUND_TEST(test_supervisor_killed_by_its_job),
 		ROUND_TEST(test_instance),
 		ROUND_TEST(test_many_jobs),
 		ROUND_TEST(test_wrong_orders),

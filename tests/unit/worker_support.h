@@ -173,6 +173,8 @@ static inline void misbehave(const char *what)
 	static volatile uintptr_t nowhere = 64; // not a constant to the compiler
 	if (strncmp(what, "raise ", 6) == 0)
 		raise(atoi(what + 6));
+	else if (strncmp(what, "supervisor ", 11) == 0)
+		kill(getppid(), atoi(what + 11));
 	else if (strncmp(what, "exit ", 5) == 0)
 		_exit(atoi(what + 5));
 	else if (strncmp(what, "abort", 5) == 0)
@@ -195,6 +197,8 @@ static inline void misbehave(const char *what)
 	else if (strncmp(what, "busy", 4) == 0)
 		for (;;)
 			;
+	else if (strcmp(what, "wink") == 0)
+		usleep(20000);
 	else if (strncmp(what, "nap", 3) == 0)
 		usleep(1200000);
 	else if (strcmp(what, "stop") == 0)
