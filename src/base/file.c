@@ -397,22 +397,3 @@ bool gt_path_is_plain(const char *path)
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./+-";
 	return path[strspn(path, plain)] == '\0';
 }
-
-const char *gt_temporary_base(void)
-{
-	const char *tmp = getenv("TMPDIR");
-	return tmp && tmp[0] == '/' && gt_path_is_plain(tmp) && gt_is_folder(tmp) ? tmp : "/tmp";
-}
-
-gt_code gt_temporary_folder(const char *purpose, char **path, struct gt_err *err)
-{
-	char *name = gt_format("gauntlet-%s-XXXXXX", purpose);
-	*path = gt_path_join(gt_temporary_base(), name);
-	free(name);
-	if (mkdtemp(*path))
-		return GT_OK;
-	gt_code rc = gt_fail_errno(err, "cannot make a working folder in '%s'", gt_temporary_base());
-	free(*path);
-	*path = NULL;
-	return rc;
-}

@@ -73,11 +73,4 @@ char *gt_path_absolute(const char *path);
 // names unquoted into a shell command.
 bool gt_path_is_plain(const char *path);
 
-// The folder for what does not outlive a command: $TMPDIR if it names a folder by a plain absolute
-// path, else /tmp. Borrowed from the environment.
-const char *gt_temporary_base(void);
-
-// Make a new folder "gauntlet-<purpose>-XXXXXX" there. *path is allocated.
-GT_MUST_USE gt_code gt_temporary_folder(const char *purpose, char **path, struct gt_err *err);
-
 #endif // GT_BASE_FILE_H

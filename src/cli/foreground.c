@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/temporary.h"
 #include "stage/serve.h"
 
 #include <errno.h>
@@ -92,12 +93,13 @@ static gt_code run_in_python(const struct gt_toolchain *tools, const char *reque
 {
 	if (!tools->python || !tools->frontend_folder || !tools->worker_library)
 		return gt_fail(err, GT_NOT_FOUND, "the Python frontend is not there; see gauntlet doctor");
-	char *folder;
-	gt_code rc = gt_temporary_folder("stage", &folder, err);
+	struct gt_temporary folder;
+	gt_code rc = gt_temporary_make("stage", &folder, err);
 	if (rc)
 		return rc;
 	char *main_file = gt_path_join(tools->frontend_folder, "gauntlet/__main__.py");
-	char *in = gt_path_join(folder, "request.json"), *out = gt_path_join(folder, "reply.json");
+	char *in = gt_path_join(folder.path, "request.json");
+	char *out = gt_path_join(folder.path, "reply.json");
 	char flag[] = "-I", command[] = "stage";
 	char *argv[] = {tools->python, flag, main_file, command, in, out, tools->worker_library, NULL};
 	struct gt_buf text = {0};
@@ -112,8 +114,7 @@ static gt_code run_in_python(const struct gt_toolchain *tools, const char *reque
 	free(out);
 	free(in);
 	free(main_file);
-	(void)!gt_remove_tree(folder, NULL);
-	free(folder);
+	gt_temporary_remove(&folder);
 	return rc;
 }
 

@@ -1,5 +1,6 @@
 #include "cli/selection.h"
 
+#include "base/temporary.h"
 #include "cli/cli.h"
 #include "run/ask.h"
 #include "suite/expect.h"
@@ -40,12 +41,12 @@ void gt_cli_parse(const struct gt_arg_command *command, int argc, char **argv,
 static gt_code list_python(const char *spec, const struct gt_toolchain *tools, double limit_s,
                            struct gt_cases *cases, struct gt_err *err)
 {
-	char *folder;
-	gt_code rc = gt_temporary_folder("list", &folder, err);
+	struct gt_temporary folder;
+	gt_code rc = gt_temporary_make("list", &folder, err);
 	if (rc)
 		return rc;
 	char *file = gt_path_absolute(spec);
-	char *out = gt_path_join(folder, "listing.json");
+	char *out = gt_path_join(folder.path, "listing.json");
 	json_t *request = json_pack("{s:s,s:o,s:s}", "action", "list", "file", gt_json_text(file),
 	                            "out", out);
 	json_t *detail = NULL, *listing = NULL;
@@ -63,8 +64,7 @@ static gt_code list_python(const char *spec, const struct gt_toolchain *tools, d
 	json_decref(request);
 	free(out);
 	free(file);
-	(void)!gt_remove_tree(folder, NULL);
-	free(folder);
+	gt_temporary_remove(&folder);
 	return rc;
 }
 

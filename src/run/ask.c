@@ -1,6 +1,6 @@
 #include "run/ask.h"
 
-#include "base/file.h"
+#include "base/temporary.h"
 #include "run/job.h"
 #include "core/verdict.h"
 
@@ -14,7 +14,7 @@ struct question {
 	struct gt_host host;
 	char *request;
 	double limit_s;
-	char *scratch; // working folder of the job
+	struct gt_temporary scratch; // working folder of the job
 	json_t **detail;
 	struct gt_buf *output;
 	bool disturbed; // somebody outside ended the job, or its host
@@ -52,9 +52,9 @@ static void on_changed(struct gt_host *host)
 	}
 	if (host->state != GT_HOST_READY)
 		return;
-	int folder = open(q->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int folder = open(q->scratch.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0)
-		q->rc = gt_fail_errno(q->err, "cannot open the working folder '%s'", q->scratch);
+		q->rc = gt_fail_errno(q->err, "cannot open the working folder '%s'", q->scratch.path);
 	else if (!gt_job_start(&q->loop, host, false, folder, q->request, q->limit_s, on_done, q,
 	                       q->err))
 		q->rc = GT_IO;
@@ -83,12 +83,11 @@ gt_code gt_ask(enum gt_host_kind kind, const struct gt_toolchain *tools, const j
 	*detail = NULL;
 	if (identity)
 		*identity = NULL;
-	gt_code rc = gt_temporary_folder("ask", &q.scratch, err);
+	gt_code rc = gt_temporary_make("ask", &q.scratch, err);
 	if (rc)
 		return rc;
 	if (uv_loop_init(&q.loop) != 0) {
-		rmdir(q.scratch);
-		free(q.scratch);
+		gt_temporary_remove(&q.scratch);
 		return gt_fail(err, GT_IO, "cannot make an event loop");
 	}
 	q.request = json_dumps(request, JSON_COMPACT);
@@ -99,8 +98,7 @@ gt_code gt_ask(enum gt_host_kind kind, const struct gt_toolchain *tools, const j
 		ask_once(&q, tools);
 	}
 	uv_loop_close(&q.loop);
-	(void)!gt_remove_tree(q.scratch, NULL);
-	free(q.scratch);
+	gt_temporary_remove(&q.scratch);
 	if (identity)
 		*identity = q.host.identity ? json_incref(q.host.identity) : json_object();
 	if (!q.rc && !*detail)

@@ -158,7 +158,8 @@ static gt_code make_tmp(struct gt_rundir *r, struct gt_err *err)
 		r->tmp = gt_strdup(tmp);
 		rc = gt_make_folders(r->tmp, err);
 	} else if (!rc) {
-		rc = gt_temporary_folder("run", &r->tmp, err);
+		rc = gt_temporary_make("run", &r->elsewhere, err);
+		r->tmp = rc ? NULL : gt_strdup(r->elsewhere.path);
 		char *back = rc ? NULL : gt_path_join(r->tmp, OWNER);
 		if (!rc)
 			rc = make_link(r->path, back, err);
@@ -230,6 +231,7 @@ void gt_rundir_remove_tmp(struct gt_rundir *r)
 	char *link = gt_path_join(r->path, "tmp");
 	(void)!gt_remove_tree(r->tmp, NULL);
 	(void)!gt_remove_tree(link, NULL);
+	gt_temporary_remove(&r->elsewhere);
 	free(link);
 	free(r->tmp);
 	r->tmp = NULL;

@@ -6,12 +6,14 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/temporary.h"
 #include "core/case.h"
 #include "core/options.h"
 
 struct gt_rundir {
 	char *path;  // absolute
 	char *tmp;   // <run>/tmp, or what that links to, if IREE could not stand its name
+	struct gt_temporary elsewhere; // what that is then
 	int lock;
 };
 

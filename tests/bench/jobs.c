@@ -6,6 +6,7 @@
 // it stands a twin that has loaded the same, and forks on request. GAUNTLET_ISOLATION and
 // GAUNTLET_MEMORY say how jobs are confined; MEMORY is the limit of each, 0 for none.
 #include "base/clock.h"
+#include "base/temporary.h"
 #include "cli/cli.h"
 #include "core/case.h"
 #include "core/options.h"
@@ -335,13 +336,13 @@ int main(int argc, char **argv)
 		fail("usage", "bench_jobs HOST ROUNDS MEMORY FILE");
 
 	struct bench b = {0};
-	char *folder;
+	struct gt_temporary folder;
 	struct gt_err err = {0};
-	if (gt_temporary_folder("bench", &folder, &err))
+	if (gt_temporary_make("bench", &folder, &err))
 		fail("cannot start", err.text);
 	start(&b, kind, strtoull(argv[3], NULL, 10));
-	b.folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	b.request = make_request(folder, argv[4]);
+	b.folder = open(folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	b.request = make_request(folder.path, argv[4]);
 	ask_twin(&b.twin); // it has loaded everything now
 	json_t *all = json_object();
 	measure(&b, atol(argv[2]), all);
@@ -354,11 +355,10 @@ int main(int argc, char **argv)
 	close(b.folder);
 	close(b.twin.fd);
 	waitpid(b.twin.pid, NULL, 0);
-	(void)!gt_remove_tree(folder, NULL);
+	gt_temporary_remove(&folder);
 	json_dumpf(all, stdout, JSON_COMPACT);
 	putchar('\n');
 	json_decref(all);
 	free(b.request);
-	free(folder);
 	return 0;
 }

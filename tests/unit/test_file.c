@@ -1,6 +1,7 @@
 // Files and folders: whole reads and writes, trees that resist, paths.
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/temporary.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -325,22 +327,28 @@ static void test_names_below(void **state)
 static void test_temporary_folder(void **state)
 {
 	(void)state;
-	char *path, *old = getenv("TMPDIR") ? gt_strdup(getenv("TMPDIR")) : NULL;
+	struct gt_temporary made;
+	char *old = getenv("TMPDIR") ? gt_strdup(getenv("TMPDIR")) : NULL;
 	char *here = gt_path_absolute("."), *odd = gt_path_join(here, "a b;c");
 	static const char *const useless[] = {"", "relative", "/nonexistent/x", NULL};
 	assert_int_equal(gt_make_folders(odd, &err), GT_OK);
 	for (size_t i = 0; i < GT_COUNTOF(useless); i++) {
 		setenv("TMPDIR", useless[i] ? useless[i] : odd, 1);
-		assert_int_equal(gt_temporary_folder("x", &path, &err), GT_OK);
-		assert_int_equal(strncmp(path, "/tmp/gauntlet-x-", 16), 0);
-		assert_int_equal(rmdir(path), 0);
-		free(path);
+		assert_int_equal(gt_temporary_make("x", &made, &err), GT_OK);
+		assert_int_equal(strncmp(made.path, "/tmp/gauntlet-x-", 16), 0);
+		gt_temporary_remove(&made);
 	}
 	setenv("TMPDIR", here, 1);
-	assert_int_equal(gt_temporary_folder("x", &path, &err), GT_OK);
-	assert_int_equal(strncmp(path, here, strlen(here)), 0);
-	assert_true(gt_is_folder(path));
-	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(gt_temporary_make("x", &made, &err), GT_OK);
+	assert_int_equal(strncmp(made.path, here, strlen(here)), 0);
+	assert_true(gt_is_folder(made.path));
+	char *inside = gt_path_join(made.path, "file"), *path = gt_strdup(made.path);
+	put(inside, "text");
+	gt_temporary_remove(&made);
+	assert_null(made.path);
+	assert_false(gt_is_folder(path));
+	gt_temporary_remove(&made); // there is none
+	free(inside);
 	free(path);
 	if (old)
 		setenv("TMPDIR", old, 1);
@@ -350,6 +358,109 @@ static void test_temporary_folder(void **state)
 	free(odd);
 	free(here);
 	free(old);
+}
+
+static size_t temporary_folders(void)
+{
+	struct gt_names names = {0};
+	assert_int_equal(gt_list_folder(".", &names, &err), GT_OK);
+	size_t n = names.count;
+	gt_names_free(&names);
+	return n;
+}
+
+// A child that makes one, says its name, and waits.
+static pid_t make_in_child(const char *purpose, int *said, char name[256])
+{
+	int pair[2];
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct gt_temporary mine;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (gt_temporary_make(purpose, &mine, NULL))
+			_exit(1);
+		(void)!write(pair[1], mine.path, strlen(mine.path) + 1);
+		for (;;)
+			pause();
+	}
+	close(pair[1]);
+	*said = pair[0];
+	assert_true(read(pair[0], name, 256) > 0);
+	return pid;
+}
+
+static void end_child(pid_t pid, int said)
+{
+	close(said);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+// What a killed program leaves is removed by the next one of its kind; what is in use stays.
+static void test_abandoned_temporary_folders(void **state)
+{
+	(void)state;
+	struct gt_temporary first, other, next;
+	char name[256], file[300], same[256];
+	int said, said_too;
+	setenv("TMPDIR", folder, 1);
+	assert_int_equal(gt_temporary_make("x", &first, &err), GT_OK);
+	pid_t killed = make_in_child("x", &said, name), waits = make_in_child("x", &said_too, same);
+	snprintf(file, sizeof file, "%s/file", name);
+	put(file, "left");
+	assert_int_equal(mkdir("gauntlet-x-abcdefg", 0700), 0); // not of our making
+	assert_int_equal(mkdir("gauntlet-y-abcdef", 0700), 0);
+	assert_int_equal(symlink("gauntlet-y-abcdef", "gauntlet-x-abcdef"), 0);
+	put("gauntlet-x-uvwxyz", "a file");
+	end_child(killed, said);
+	assert_true(gt_is_folder(name));
+	assert_int_equal(gt_temporary_make("z", &other, &err), GT_OK);
+	assert_true(gt_is_folder(name)); // of another kind
+	assert_int_equal(gt_temporary_make("x", &next, &err), GT_OK);
+	assert_false(gt_is_folder(name));
+	assert_true(gt_is_folder(first.path) && gt_is_folder(same) && gt_is_folder(next.path));
+	assert_int_equal(temporary_folders(), 8);
+	end_child(waits, said_too);
+	gt_temporary_remove(&next);
+	gt_temporary_remove(&other);
+	gt_temporary_remove(&first);
+	if (geteuid() == 0) { // another user's, which nobody holds
+		assert_int_equal(chown(same, 1, 1), 0);
+		assert_int_equal(gt_temporary_make("x", &next, &err), GT_OK);
+		gt_temporary_remove(&next);
+		assert_true(gt_is_folder(same));
+	}
+	unsetenv("TMPDIR");
+}
+
+// Many at once make and remove them; nobody's is taken from him.
+static void test_race_for_temporary_folders(void **state)
+{
+	(void)state;
+	pid_t pids[4];
+	setenv("TMPDIR", folder, 1);
+	for (size_t i = 0; i < GT_COUNTOF(pids); i++) {
+		pids[i] = fork();
+		for (int round = 0; pids[i] == 0 && round < 500; round++) {
+			struct gt_temporary mine;
+			if (gt_temporary_make("x", &mine, NULL))
+				_exit(1);
+			for (int look = 0; look < 3; look++)
+				if (!gt_is_folder(mine.path))
+					_exit(2);
+			gt_temporary_remove(&mine);
+		}
+		if (pids[i] == 0)
+			_exit(0);
+	}
+	for (size_t i = 0; i < GT_COUNTOF(pids); i++) {
+		int status = -1;
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(temporary_folders(), 0);
+	unsetenv("TMPDIR");
 }
 
 int main(void)
@@ -368,6 +479,8 @@ int main(void)
 		FILE_TEST(test_paths),
 		FILE_TEST(test_names_below),
 		FILE_TEST(test_temporary_folder),
+		FILE_TEST(test_abandoned_temporary_folders),
+		FILE_TEST(test_race_for_temporary_folders),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
