@@ -360,6 +360,18 @@ gt_code gt_rundir_check_disk(const struct gt_rundir *r, struct gt_err *err)
 	return rc ? rc : check_room(r->tmp, "folder with TMPDIR", err);
 }
 
+bool gt_rundir_keeps(const char *name)
+{
+	static const char *const endings[] = {".log", ".output", ".json"};
+	size_t top = strcspn(name, "/"); // a folder goes as a whole
+	for (size_t i = 0; i < GT_COUNTOF(endings); i++) {
+		size_t n = strlen(endings[i]);
+		if (top >= n && strncmp(name + top - n, endings[i], n) == 0)
+			return true;
+	}
+	return false;
+}
+
 char *gt_rundir_test_path(const struct gt_rundir *r, const struct gt_case *test)
 {
 	return gt_path_join(r->path, test->folder);

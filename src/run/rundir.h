@@ -60,6 +60,10 @@ GT_MUST_USE gt_code gt_rundir_check_place(const struct gt_rundir *rundir, struct
 // fails then may fail for that alone.
 GT_MUST_USE gt_code gt_rundir_check_disk(const struct gt_rundir *rundir, struct gt_err *err);
 
+// Does a test's folder keep what is called `name` with --no-artifacts? What people and programs read
+// stays, but folders go as a whole: `name` may be a path below one.
+bool gt_rundir_keeps(const char *name);
+
 // Allocated path of a test's folder.
 char *gt_rundir_test_path(const struct gt_rundir *rundir, const struct gt_case *test);
 

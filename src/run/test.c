@@ -83,15 +83,13 @@ static void leave(struct gt_test *t)
 	gt_runner_slot_free(r, slot);
 }
 
-// --no-artifacts: what people and programs read stays, the rest goes.
+// --no-artifacts
 static void remove_artifacts(const struct gt_test *t)
 {
 	struct gt_names names = {0};
 	(void)!gt_list_folder(t->folder, &names, NULL);
 	for (size_t i = 0; i < names.count; i++) {
-		const char *dot = strrchr(names.items[i], '.');
-		if (dot && (strcmp(dot, ".log") == 0 || strcmp(dot, ".output") == 0 ||
-		            strcmp(dot, ".json") == 0))
+		if (gt_rundir_keeps(names.items[i]))
 			continue;
 		char *path = gt_path_join(t->folder, names.items[i]);
 		(void)!gt_remove_tree(path, NULL);
@@ -104,6 +102,7 @@ static void end_test(struct gt_test *t, const char *status, const char *why, con
                      const char *message)
 {
 	struct gt_runner *r = t->runner;
+	gt_json_set(t->records, "artifacts", json_boolean(r->config->keep_artifacts));
 	gt_code rc = t->unreadable ? GT_OK : gt_record_write(t->folder, t->records, r->err);
 	if (rc) {
 		gt_runner_fail(r, rc);

@@ -209,28 +209,64 @@ class Damage(support.TestCase):
         self.assertIn("a/stages.json' is damaged", ran.err)
 
     def test_audit(self):
-        """A record that is damaged before its run has ended backs no result."""
-        fake = write_text(self.path("slow.fake"), json.dumps({"a": {}, "b": {"setup": "sleep"}}))
+        """What is damaged before its run has ended backs no result, and each of its files counts."""
+        tests = ["fine", "record", "gone", "short", "match", "log", "partial"]
+        orders = {t: {} for t in tests}
+        orders["log"] = orders["partial"] = {"compilation": "error:no"}
+        orders["slow"] = {"setup": "sleep"}
+        fake = write_text(self.path("slow.fake"), json.dumps(orders))
         runner = subprocess.Popen(
             [support.BINARY, "run", "-r", "audit", "-j", "1", "--suite", fake, "--timeout", "setup=3",
              "--retries", "timeout=0"], cwd=self.here, env=support.environment(GAUNTLET_FAKE="1"),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        path, journal = self.path("audit", "a", "stages.json"), self.path("audit", "events.jsonl")
+        journal = self.path("audit", "events.jsonl")
         until = time.monotonic() + 30
         while time.monotonic() < until and not (
-                os.path.exists(journal) and '"event":"test-end","test":"a"' in read_text(journal)):
+                os.path.exists(journal) and '"stage-start","test":"slow"' in read_text(journal)):
             time.sleep(0.02)
-        with open(path, "r+b") as f:
+        with open(self.path("audit", "record", "stages.json"), "r+b") as f:
             f.seek(-9, os.SEEK_END)
             f.write(b"!")
+        os.remove(self.path("audit", "gone", "model.torch.mlir"))
+        os.truncate(self.path("audit", "short", "compiled_model.vmfb"), 1)
+        match = self.path("audit", "match", "comparison.json")
+        text = read_text(match)
+        write_text(match, text.replace('"match": true', '"match": null'))
+        self.assertNotEqual(read_text(match), text)
+        os.truncate(self.path("audit", "log", "compilation.log"), 0)
+        os.remove(self.path("audit", "partial", "stages.json"))
         _, errors = runner.communicate(timeout=60)
         self.assertEqual(runner.returncode, 6, errors)
-        self.assertRegex(errors, r"gauntlet: audit: 'a' ended as PASS, but '[^\n]*/a/stages.json' is damaged")
+        for says in (r"'record' ended as PASS, but '[^\n]*/record/stages.json' is damaged",
+                     r"'gone' ended as PASS, but the file '[^\n]*/gone/model.torch.mlir' that "
+                     r"preprocessing left is not there",
+                     r"'short' ended as PASS, but the file '[^\n]*/short/compiled_model.vmfb' that "
+                     r"compilation left has 1 bytes where \d+ are recorded",
+                     r"'match' ended as PASS, but '[^\n]*/match/comparison.json'",
+                     r"'log' ended as compilation, but the log '[^\n]*/log/compilation.log' is empty",
+                     r"'partial' ended as compilation, but there is no '[^\n]*/partial/stages.json'"):
+            self.assertRegex(errors, r"(?m)^gauntlet: audit: " + says)
+        self.assertEqual(errors.count("gauntlet: audit:"), 6, errors)
         # It is not forgotten: the reports of this run say so as well.
         self.assertFalse(support.read_json(self.path("audit", "results.json"))["complete"])
         ran = self.gauntlet("report", "audit")
         self.assertEqual(ran.code, 6, ran)
         self.assertIn("INCOMPLETE (audit): there are results that the files do not back", ran.out)
+
+    def test_audit_of_what_is_kept(self):
+        """What a test leaves without artifacts is enough, also when the run goes on with them."""
+        fake = write_text(self.path("kept.fake"), json.dumps(
+            {"a": {}, "b": {"compiled_inference": "wrong"}, "c": {"preprocessing": "error:no"},
+             "d": {"setup": "1*error"}}))
+        flags, env = ["--suite", fake, "--no-artifacts"], {"GAUNTLET_FAKE": "1"}
+        self.run_tests("kept", *flags, "--max-failures", "3", "-j", "1", code=1, env=env)
+        self.assertFalse(os.path.exists(self.path("kept", "a", "compiled_model.vmfb")))
+        _, run = self.run_tests("kept", *flags[:2], "--resume", code=1, env=env)
+        self.assertTrue(run.results["complete"])
+        os.remove(self.path("kept", "a", "output.json"))
+        ran = self.gauntlet("run", "-r", "kept", *flags[:2], "--resume", env=env)
+        self.assertEqual(ran.code, 6, ran)
+        self.assertIn("/a/output.json' that compiled_inference left is not there", ran.err)
 
     def test_records_of_somebody_else(self):
         self.copy()

@@ -37,19 +37,20 @@ static void (*on_event)(const json_t *event);
 
 // --- this program as a host
 
-static json_t *write_files(const char *stage, const char *where)
+static json_t *write_files(const char *stage, const char *where, bool match)
 {
+	const char *text = match ? "{\"match\": true}" : "{\"match\": false}";
 	json_t *files = json_array();
 	char *names = gt_strdup(gt_stage(gt_stage_parse(stage))->writes), *rest = names;
 	for (char *name; (name = strtok_r(rest, " ", &rest));) {
 		char hash[GT_HASH_SIZE], *path = gt_path_join(where, name);
-		if (strchr(name, '*') || gt_file_write(path, stage, strlen(stage), NULL) ||
+		if (strchr(name, '*') || gt_file_write(path, text, strlen(text), NULL) ||
 		    gt_hash_file(path, hash, NULL, NULL)) {
 			free(path);
 			continue;
 		}
-		json_array_append_new(files, json_pack("{s:s,s:i,s:s}", "name", name, "bytes", 1, "hash",
-		                                       hash));
+		json_array_append_new(files, json_pack("{s:s,s:i,s:s}", "name", name, "bytes",
+		                                       (int)strlen(text), "hash", hash));
 		free(path);
 	}
 	free(names);
@@ -97,9 +98,9 @@ static char *serve(void *self, const char *text)
 		free(done);
 	}
 	misbehave(what);
-	json_t *reply = json_pack("{s:b,s:o,s:{s:b}}", "ok", 1, "files",
-	                          write_files(stage, gt_json_string_or(request, "folder", "")),
-	                          "detail", "match", strcmp(what, "nomatch") != 0);
+	bool match = strcmp(what, "nomatch") != 0;
+	json_t *files = write_files(stage, gt_json_string_or(request, "folder", ""), match);
+	json_t *reply = json_pack("{s:b,s:o,s:{s:b}}", "ok", 1, "files", files, "detail", "match", match);
 	char *out = json_dumps(reply, 0);
 	json_decref(reply);
 	json_decref(request);
