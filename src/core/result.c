@@ -161,6 +161,7 @@ static gt_code apply_test(struct gt_result *r, const json_t *event, struct gt_er
 	t->why = gt_strdup("");
 	t->stage = gt_strdup("");
 	t->message = gt_strdup("");
+	t->leaked = gt_strdup("");
 	r->verdicts[GT_VERDICT_NONE]++;
 	return GT_OK;
 }
@@ -212,6 +213,21 @@ static void note_change(struct progress *p, enum gt_stage_id stage, int64_t atte
 	snprintf(before, sizeof p->why[stage], "%s", why);
 }
 
+// What a stage left running, also in an attempt that was made again.
+static void note_leak(struct gt_test_result *t, const json_t *event)
+{
+	int64_t count = gt_json_integer_or(event, "leftovers", 0);
+	const char *names = gt_json_string_or(event, "leaked", "");
+	if (count <= 0)
+		return;
+	t->leftovers += (size_t)count;
+	if (!*names || strstr(t->leaked, names))
+		return;
+	char *all = gt_format("%s%s%s", t->leaked, *t->leaked ? ", " : "", names);
+	free(t->leaked);
+	t->leaked = all;
+}
+
 static gt_code apply_stage_end(struct gt_result *r, const json_t *event, struct gt_err *err)
 {
 	struct fold *f = r->index;
@@ -246,6 +262,7 @@ static gt_code apply_stage_end(struct gt_result *r, const json_t *event, struct 
 		return gt_fail(err, GT_BAD_DATA, "%s of '%s' took no time that could be", name, id);
 	p->running[stage] = false;
 	note_change(p, stage, attempt, why, &r->tests[at].flaky);
+	note_leak(&r->tests[at], event);
 	set_stage(&r->tests[at], stage, ok, seconds);
 	if (stage == GT_COMPARISON)
 		r->tests[at].vacuous =
@@ -351,6 +368,8 @@ static void reset_test(struct gt_result *r, size_t at, bool again)
 	replace(&t->why, "");
 	replace(&t->stage, "");
 	replace(&t->message, "");
+	replace(&t->leaked, "");
+	t->leftovers = 0;
 	t->vacuous = false;
 	t->verdict = GT_VERDICT_NONE;
 	t->seconds = 0;
@@ -520,7 +539,8 @@ void gt_result_free(struct gt_result *r)
 	for (size_t i = 0; i < r->test_count; i++) {
 		struct gt_test_result *t = &r->tests[i];
 		char *texts[] = {t->id,     t->suite,  t->folder, t->expected, t->reason,
-		                 t->status, t->why,    t->stage,  t->message, t->fingerprint};
+		                 t->status, t->why,    t->stage,  t->message, t->fingerprint,
+		                 t->leaked};
 		for (size_t k = 0; k < GT_COUNTOF(texts); k++)
 			free(texts[k]);
 	}

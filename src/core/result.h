@@ -22,6 +22,8 @@ struct gt_test_result {
 	char *stage;             // stage it stopped in; "" for PASS
 	char *message;           // one sentence; "" for PASS
 	bool vacuous;            // an all-zero output would have matched too
+	size_t leftovers;        // processes that outlived a stage, in all its attempts
+	char *leaked;            // their names; "" if there were none
 	bool flaky;              // a stage, or the test, ended differently when it was tried again
 	enum gt_verdict verdict;
 	double seconds;          // sum over its stages

@@ -40,6 +40,8 @@ static json_t *test_json(const struct gt_test_result *t)
 	gt_json_set(test, "reason", gt_json_text(t->reason));
 	gt_json_set(test, "vacuous", json_boolean(t->vacuous));
 	gt_json_set(test, "flaky", json_boolean(t->flaky));
+	gt_json_set(test, "leftovers", json_integer((json_int_t)t->leftovers));
+	gt_json_set(test, "leaked", gt_json_text(t->leaked));
 	gt_json_set(test, "seconds", seconds_json(t->seconds));
 	gt_json_set(test, "stages", stages);
 	return test;

@@ -220,6 +220,8 @@ static void put_notes(struct gt_buf *out, const struct gt_test_result *t)
 	gt_text_cut(&note, why, MAX_NOTE);
 	if (t->flaky)
 		gt_buf_puts(&note, "flaky ");
+	if (t->leftovers)
+		gt_buf_printf(&note, "left running: %s ", *t->leaked ? t->leaked : "?");
 	if (t->vacuous && strcmp(t->status, GT_STATUS_PASS) == 0)
 		gt_buf_puts(&note, "vacuous");
 	if (note.length) {

@@ -124,6 +124,16 @@ static void print_row(struct summary *s, const char *status, const char *label)
 	gt_buf_puts(s->out, "\n");
 }
 
+// As many names as fit.
+static void print_list(struct summary *s, size_t count, const char *what, struct gt_buf *names)
+{
+	char *line = gt_format("%zu %s: %s", count, what, gt_buf_text(names));
+	gt_buf_puts(s->out, "  ");
+	gt_text_wrap(s->out, line, s->width - 3, 4, DIFFERENCE_LINES);
+	gt_buf_puts(s->out, "\n");
+	free(line);
+}
+
 // Tests that ended differently when a stage was tried again.
 static void print_flaky(struct summary *s)
 {
@@ -136,13 +146,27 @@ static void print_flaky(struct summary *s)
 		gt_buf_printf(&names, "%s%s", count++ ? ", " : "", name);
 		free(name);
 	}
-	if (count) {
-		char *line = gt_format("%zu flaky, changed when tried again: %s", count, gt_buf_text(&names));
-		gt_buf_puts(s->out, "  ");
-		gt_text_wrap(s->out, line, s->width - 3, 4, DIFFERENCE_LINES);
-		gt_buf_puts(s->out, "\n");
-		free(line);
+	if (count)
+		print_list(s, count, "flaky, changed when tried again", &names);
+	gt_buf_free(&names);
+}
+
+// Tests that left processes behind.
+static void print_leaks(struct summary *s)
+{
+	size_t count = 0;
+	struct gt_buf names = {0};
+	for (size_t i = 0; i < s->result->test_count; i++) {
+		const struct gt_test_result *t = &s->result->tests[i];
+		if (!t->leftovers)
+			continue;
+		char *name = gt_text_line(t->id), *processes = gt_text_line(t->leaked);
+		gt_buf_printf(&names, "%s%s: %s", count++ ? "; " : "", name, *processes ? processes : "?");
+		free(processes);
+		free(name);
 	}
+	if (count)
+		print_list(s, count, "left processes running, which were ended", &names);
 	gt_buf_free(&names);
 }
 
@@ -182,6 +206,7 @@ static void print_stages(struct summary *s)
 		vacuous += pass && r->tests[i].vacuous;
 	}
 	print_flaky(s);
+	print_leaks(s);
 	if (vacuous)
 		gt_buf_printf(s->out, "  %zu of the %zu that passed would pass with all-zero outputs too\n",
 		              vacuous, passed);

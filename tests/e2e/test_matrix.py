@@ -246,6 +246,8 @@ class Matrix(Case):
                 self.assertEqual(leak["leftovers"], 2)
                 who = "python" if stage == "import_model" else "gauntlet"
                 self.assertRegex(leak["leaked"], rf"\A{who}\S* \(2\)\Z")
+                test = run[f"leak_2.{stage}"]
+                self.assertEqual((test["leftovers"], test["leaked"]), (2, leak["leaked"]))
                 for name, events in ends.items():
                     if not name.startswith("leak"):
                         self.assertEqual([e["leftovers"] for e in events], [0] * len(events), name)
@@ -481,6 +483,17 @@ class Memory(Case):
 
 
 class Leaks(Case):
+    def test_report(self):
+        """They are no failure by themselves, but nobody has to look for them in files."""
+        tests = {"a": {"setup": "leak:2"}, "b": {"compilation": "leak"}, "c": {}}
+        ran, run = self.fake("report", tests, "--report", "--report-file", self.path("leaks.md"))
+        said = " ".join(ran.out.split())
+        self.assertRegex(said, r"2 left processes running, which were ended: a: \S+ \(2\); b: \w")
+        text = read_text(self.path("leaks.md"))
+        self.assertRegex(text, r"\| a \| PASS \| None \| left running: \S+ \(2\)")
+        self.assertRegex(text, r"\| c \| PASS \| None \| +\|")
+        self.valid(run)
+
     def test_fail(self):
         tests = {stage: {stage: "leak:2"} for stage in STAGES}
         tests["one"] = {"setup": "leak"}

@@ -26,6 +26,7 @@ class Run:
     def __init__(self, tests, stages=None, options=None):
         self.events = []
         self.time = 0
+        self.leaks = {}  # test -> names of the processes that its setup leaves running
         self.stages = stages or STAGES
         self.add("run-start", format=1, run="2026-01-31T08:15:30-4711",
                  wall="2026-01-31T08:15:30.123Z", argv=["gauntlet", "run", "onnx-node"],
@@ -45,10 +46,11 @@ class Run:
 
     def end(self, test, stage, seconds, why="", message="", attempt=1, detail=None, files=()):
         self.time += int(seconds * 1e9)
+        leaked = self.leaks.get(test) if stage == "setup" else None
         self.add("stage-end", test=test, stage=stage, attempt=attempt, ok=not why, why=why,
                  message=message, seconds=seconds, user_seconds=round(seconds * 0.9, 6),
                  system_seconds=0.001, max_rss_kb=34816, output_bytes=len(message),
-                 dropped_bytes=0, leftovers=0,
+                 dropped_bytes=0, leftovers=2 if leaked else 0, **({"leaked": leaked} if leaked else {}),
                  files=[{"name": name, "bytes": 12, "hash": "0123456789abcdef" * 2}
                         for name in files],
                  detail=detail or {})
@@ -123,6 +125,7 @@ def mixed():
     ]
     run = Run(tests)
     names = [name for name, _, _ in tests]
+    run.leaks = {names[1]: "sleep, python3", names[11]: "sleep (2)"}
     run.test(names[0])
     run.test(names[1], vacuous=True)
     run.test(names[2], "compiled_inference", "timeout",
@@ -177,6 +180,7 @@ def hostile():
     run = Run([(name, "compilation" if i % 5 == 4 else "PASS", name)
                for i, name in enumerate(names)],
               options={"compile_args": ["--a='b'", "--c=\"<d>\"", "new\nline"]})
+    run.leaks = {name: names[-1 - i] for i, name in enumerate(names) if i % 6 == 0}
     for i, name in enumerate(names):
         message = names[-1 - i] + " | " + name
         if i % 4 == 3:

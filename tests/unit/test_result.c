@@ -351,11 +351,13 @@ static void test_json(void **state)
 		"\"results-summary\":0,\"Numerics\":0,\"PASS\":0}},\"notes\":[],\"tests\":[{\"test\":\"a\","
 		"\"suite\":\"s\",\"folder\":\"f\",\"status\":\"setup\",\"why\":\"crash:SIGABRT\","
 		"\"stage\":\"setup\",\"message\":\"m\",\"verdict\":\"FAIL\",\"expected\":\"PASS\","
-		"\"reason\":\"because\",\"vacuous\":false,\"flaky\":false,\"seconds\":0.123457,"
+		"\"reason\":\"because\",\"vacuous\":false,\"flaky\":false,\"leftovers\":0,"
+		"\"leaked\":\"\",\"seconds\":0.123457,"
 		"\"stages\":{\"setup\":{\"ok\":false,\"seconds\":0.123457}}},{\"test\":\"b\","
 		"\"suite\":\"s\",\"folder\":\"f\",\"status\":\"\",\"why\":\"\",\"stage\":\"\","
 		"\"message\":\"\",\"verdict\":\"NONE\",\"expected\":\"PASS\",\"reason\":\"because\","
-		"\"vacuous\":false,\"flaky\":false,\"seconds\":0.0,\"stages\":{}}]}",
+		"\"vacuous\":false,\"flaky\":false,\"leftovers\":0,\"leaked\":\"\",\"seconds\":0.0,"
+		"\"stages\":{}}]}",
 		0, NULL);
 	assert_non_null(wanted);
 	char *wanted_text = json_dumps(wanted, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
@@ -520,6 +522,39 @@ static void test_run_again(void **state)
 	}
 }
 
+#define LEAK(count, names) ",\"leftovers\":" #count ",\"leaked\":\"" names "\""
+
+// Every attempt counts; the same names once. What a test left before it is run again is forgotten.
+static void test_leaks(void **state)
+{
+	(void)state;
+	struct gt_result r = {0};
+	apply(&r, RUN_START(1));
+	apply(&r, TEST("a", "PASS"));
+	apply(&r, START("a", "setup", 1));
+	apply(&r, STOP("a", "setup", 1, BAD(1, "leaked") LEAK(2, "cat, sleep")));
+	assert_int_equal(r.tests[0].leftovers, 2);
+	apply(&r, START("a", "setup", 2));
+	apply(&r, STOP("a", "setup", 2, OK(1) LEAK(1, "sleep")));
+	apply(&r, START("a", "import_model", 1));
+	apply(&r, STOP("a", "import_model", 1, OK(1) LEAK(0, "nobody")));
+	apply(&r, START("a", "comparison", 1));
+	apply(&r, STOP("a", "comparison", 1, OK(1) LEAK(3, "python3 (3)")));
+	apply(&r, END("a", "PASS", "", ""));
+	assert_int_equal(r.tests[0].leftovers, 6);
+	assert_string_equal(r.tests[0].leaked, "cat, sleep, python3 (3)");
+	struct gt_buf text = {0};
+	gt_result_write(&r, &text);
+	assert_non_null(strstr(gt_buf_text(&text),
+	                       "\"leftovers\": 6,\n      \"leaked\": \"cat, sleep, python3 (3)\""));
+	gt_buf_free(&text);
+	apply(&r, RUN_END(true));
+	apply(&r, RESUME("\"a\""));
+	assert_int_equal(r.tests[0].leftovers, 0);
+	assert_string_equal(r.tests[0].leaked, "");
+	gt_result_free(&r);
+}
+
 #define NOTE(host, what, why, message)                                                       \
 	"{\"event\":\"note\",\"t\":5,\"host\":\"" host "\",\"what\":\"" what "\",\"why\":\"" why \
 	"\",\"message\":\"" message "\"}"
@@ -562,6 +597,7 @@ int main(void)
 		cmocka_unit_test(test_contradictions),  cmocka_unit_test(test_many_tests),
 		cmocka_unit_test(test_json),            cmocka_unit_test(test_load),
 		cmocka_unit_test(test_resume),          cmocka_unit_test(test_run_again),
+		cmocka_unit_test(test_leaks),
 		cmocka_unit_test(test_notes),
 	};
 	return cmocka_run_group_tests_name("result", tests, NULL, NULL);

@@ -44,13 +44,11 @@ static json_t *write_files(const char *stage, const char *where, bool match)
 	char *names = gt_strdup(gt_stage(gt_stage_parse(stage))->writes), *rest = names;
 	for (char *name; (name = strtok_r(rest, " ", &rest));) {
 		char hash[GT_HASH_SIZE], *path = gt_path_join(where, name);
-		if (strchr(name, '*') || gt_file_write(path, text, strlen(text), NULL) ||
-		    gt_hash_file(path, hash, NULL, NULL)) {
-			free(path);
-			continue;
-		}
-		json_array_append_new(files, json_pack("{s:s,s:i,s:s}", "name", name, "bytes",
-		                                       (int)strlen(text), "hash", hash));
+		bool written = !strchr(name, '*') && !gt_file_write(path, text, strlen(text), NULL) &&
+		               !gt_hash_file(path, hash, NULL, NULL);
+		if (written)
+			json_array_append_new(files, json_pack("{s:s,s:i,s:s}", "name", name, "bytes",
+			                                       (int)strlen(text), "hash", hash));
 		free(path);
 	}
 	free(names);
@@ -99,8 +97,9 @@ static char *serve(void *self, const char *text)
 	}
 	misbehave(what);
 	bool match = strcmp(what, "nomatch") != 0;
-	json_t *files = write_files(stage, gt_json_string_or(request, "folder", ""), match);
-	json_t *reply = json_pack("{s:b,s:o,s:{s:b}}", "ok", 1, "files", files, "detail", "match", match);
+	const char *where = gt_json_string_or(request, "folder", "");
+	json_t *reply = json_pack("{s:b,s:o,s:{s:b}}", "ok", 1, "files",
+	                          write_files(stage, where, match), "detail", "match", match);
 	char *out = json_dumps(reply, 0);
 	json_decref(reply);
 	json_decref(request);
