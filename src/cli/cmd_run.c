@@ -327,8 +327,9 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 		else if (exit_code == GT_EXIT_FAILED)
 			exit_code = GT_EXIT_OK; // what happened is now what is expected
 	}
+	gt_rundir_close(&d->rundir);
+	gt_run_release_signals();
 	if (signal_number) {
-		gt_rundir_close(&d->rundir);
 		signal(signal_number, SIG_DFL);
 		raise(signal_number);
 	}

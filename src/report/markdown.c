@@ -213,17 +213,22 @@ static void put_summaries(struct gt_buf *out, const struct counts *c)
 		              percent(c->failed[g], c->total));
 }
 
+static const char *between(const struct gt_buf *note)
+{
+	return note->length ? "; " : "";
+}
+
 static void put_notes(struct gt_buf *out, const struct gt_test_result *t)
 {
 	struct gt_buf note = {0};
 	char *why = gt_text_why(t, false);
 	gt_text_cut(&note, why, MAX_NOTE);
 	if (t->flaky)
-		gt_buf_puts(&note, "flaky ");
+		gt_buf_printf(&note, "%sflaky", between(&note));
 	if (t->leftovers)
-		gt_buf_printf(&note, "left running: %s ", *t->leaked ? t->leaked : "?");
+		gt_buf_printf(&note, "%sleft running: %s", between(&note), *t->leaked ? t->leaked : "?");
 	if (t->vacuous && strcmp(t->status, GT_STATUS_PASS) == 0)
-		gt_buf_puts(&note, "vacuous");
+		gt_buf_printf(&note, "%svacuous", between(&note));
 	if (note.length) {
 		gt_buf_puts(out, " ");
 		put_escaped(out, gt_buf_text(&note));

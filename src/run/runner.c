@@ -62,6 +62,29 @@ void gt_runner_emit(struct gt_runner *r, json_t *event)
 	json_decref(event);
 }
 
+// Nobody looks at these signals any more, and reports are still to be written: they have to wait.
+static sigset_t signals_before;
+static bool signals_wait;
+
+static void hold_signals(void)
+{
+	sigset_t ends;
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGHUP);
+	if (!signals_wait)
+		pthread_sigmask(SIG_BLOCK, &ends, &signals_before);
+	signals_wait = true;
+}
+
+void gt_run_release_signals(void)
+{
+	if (signals_wait)
+		pthread_sigmask(SIG_SETMASK, &signals_before, NULL);
+	signals_wait = false;
+}
+
 static void close_all(struct gt_runner *r)
 {
 	if (r->ending)
@@ -71,6 +94,7 @@ static void close_all(struct gt_runner *r)
 		gt_pool_stop(&r->pools[i]);
 	if (r->config->suspend)
 		r->config->suspend(r->config->user, true);
+	hold_signals();
 	for (size_t i = 0; i < GT_COUNTOF(r->signals); i++)
 		uv_close((uv_handle_t *)&r->signals[i], NULL);
 	uv_close((uv_handle_t *)&r->tick, NULL);

@@ -44,7 +44,13 @@ int gt_run_room(int jobs);
 // Run. `result` is empty, or what has been recorded so far of the run that is to go on. GT_OK also when tests fail or the run is interrupted (*signal_number tells by what, else 0):
 // the result says it all. A failure means that no run took place, or that it could not be recorded;
 // GT_BAD_USAGE: the run that is to go on is another one.
+// SIGINT, SIGTERM and SIGHUP interrupt it. Once it no longer listens to them they are blocked, also after it
+// has returned: reports are written and the run directory is closed first. The caller then lets them
+// come with gt_run_release_signals().
 GT_MUST_USE gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundir,
                            struct gt_result *result, int *signal_number, struct gt_err *err);
+
+// One that has come in the meantime ends this program now, as it would have. Nothing if none were blocked.
+void gt_run_release_signals(void);
 
 #endif // GT_RUN_RUNNER_H

@@ -205,6 +205,7 @@ static gt_code run_in(const char *where)
 	gt_result_free(&result);
 	rc = gt_run(&config, &rundir, &result, &signal_number, &err);
 	gt_rundir_close(&rundir);
+	gt_run_release_signals();
 	return rc;
 }
 
