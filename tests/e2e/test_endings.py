@@ -1,5 +1,6 @@
 """Crash, timeout, tool error, interruption: told apart, and nothing is left running."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,12 @@ import unittest
 
 import support
 from support import FLOAT, helper, model, tensor, unary, write_test, write_text
+
+def read_tail(path):
+    with open(path, "rb") as f:
+        f.seek(max(0, os.path.getsize(path) - 200))
+        return f.read()
+
 
 ENDLESS_PYTHON = '''
 import os
@@ -245,6 +252,51 @@ class Interrupted(support.TestCase):
                 ran = self.gauntlet("report", "twice")
                 self.assertEqual(ran.code, 6, ran)
                 self.assertIn("INCOMPLETE", ran.out)
+
+    def test_storm(self):
+        """Signals that come while the run ends and reports are written wait until that is done."""
+        fake = write_text(self.path("storm.fake"), json.dumps({f"t{i}": {} for i in range(300)}))
+        runner = subprocess.Popen(
+            [support.BINARY, "run", "-r", "storm", "-j", "4", "--suite", fake, "--stages", "setup"],
+            cwd=self.here, env=support.environment(GAUNTLET_FAKE="1"), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        journal = self.path("storm", "events.jsonl")
+        until = time.monotonic() + 30
+        while time.monotonic() < until and runner.poll() is None and not (
+                os.path.exists(journal) and '"test-end"' in support.read_text(journal)):
+            time.sleep(0.01)
+        while runner.poll() is None and time.monotonic() < until:
+            runner.send_signal(signal.SIGINT)
+            time.sleep(0.003)
+        text, _ = runner.communicate(timeout=60)
+        self.assertEqual(runner.returncode, -signal.SIGINT, text)
+        results = support.read_json(self.path("storm", "results.json"))
+        ended = [t for t in results["tests"] if t["status"]]
+        self.assertEqual((results["complete"], len(results["tests"])), (len(ended) == 300, 300))
+        self.assertTrue(ended)
+        self.assertIn("INCOMPLETE (interrupted)", text)
+        self.assertFalse(os.path.lexists(self.path("storm", "tmp")))
+
+    def test_late(self):
+        """One signal at any moment of a run's end: it counts, or the run is complete."""
+        fake = write_text(self.path("late.fake"), json.dumps({f"t{i}": {} for i in range(200)}))
+        for delay in range(8):
+            runner = subprocess.Popen(
+                [support.BINARY, "run", "-r", f"late{delay}", "-j", "4", "--suite", fake,
+                 "--stages", "setup", "--report", "--report-file", f"late{delay}.md"],
+                cwd=self.here, env=support.environment(GAUNTLET_FAKE="1"),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+            journal = self.path(f"late{delay}", "events.jsonl")
+            until = time.monotonic() + 60
+            while time.monotonic() < until and runner.poll() is None and not (
+                    os.path.exists(journal) and b'"run-end"' in read_tail(journal)):
+                time.sleep(0.0005)
+            time.sleep(delay / 2000)
+            runner.send_signal(signal.SIGTERM)
+            self.assertIn(runner.wait(60), (0, -signal.SIGTERM))
+            self.assertTrue(support.read_json(self.path(f"late{delay}", "results.json"))["complete"])
+            self.assertTrue(os.path.exists(self.path(f"late{delay}.md")))
+            self.assertFalse(os.path.lexists(self.path(f"late{delay}", "tmp")))
 
     def test_killed(self):
         """Nothing survives a runner that had no chance to say anything; its journal does."""

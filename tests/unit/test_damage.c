@@ -206,7 +206,7 @@ static void record_reader(const struct test *t, const char *file)
 	json_decref(records);
 	struct gt_result alone = {.tests = &whole.tests[t - tests], .test_count = 1};
 	gt_audit(&alone, run, &findings);
-	if (findings.count != (rc && is_compared(alone.tests)))
+	if (findings.count != (rc != GT_OK))
 		broken("the audit finds %zu", findings.count);
 	gt_names_free(&findings);
 }

@@ -44,9 +44,8 @@ static json_t *write_files(const char *stage, const char *where, bool match)
 	char *names = gt_strdup(gt_stage(gt_stage_parse(stage))->writes), *rest = names;
 	for (char *name; (name = strtok_r(rest, " ", &rest));) {
 		char hash[GT_HASH_SIZE], *path = gt_path_join(where, name);
-		bool written = !strchr(name, '*') && !gt_file_write(path, text, strlen(text), NULL) &&
-		               !gt_hash_file(path, hash, NULL, NULL);
-		if (written)
+		if (!strchr(name, '*') && !gt_file_write(path, text, strlen(text), NULL) &&
+		    !gt_hash_file(path, hash, NULL, NULL))
 			json_array_append_new(files, json_pack("{s:s,s:i,s:s}", "name", name, "bytes",
 			                                       (int)strlen(text), "hash", hash));
 		free(path);
