@@ -429,6 +429,7 @@ static void lose_with_host(struct gt_job *job)
 		return;
 	}
 	leave_host(job);
+	job->paused = 0; // who is killed need not go on first
 	job->orphaned = true;
 	job->facts.lost = job->facts.host_gone = !job->facts.timed_out;
 	watch_child(job, UV_DISCONNECT);

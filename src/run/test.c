@@ -36,6 +36,7 @@ struct gt_test {
 	struct gt_host *own; // host for the next job only, until it has it
 	bool builtin;      // the test class leaves this stage to the built-in code
 	bool alone;        // the next attempt has to have the machine for itself
+	bool suspended;    // by the user
 	bool held;         // waits for that, or for another test that has it
 	struct gt_job *job; // under way, or the idle instance
 	struct gt_job *instance;
@@ -71,7 +72,9 @@ static void leave(struct gt_test *t)
 	t->held = false;
 	size_t slot = t->slot;
 	if (t->instance) {
+		gt_job_continue(t->instance); // it has to run in order to leave
 		t->leaving = true;
+		r->running_jobs++; // it may do as much as any job until it is gone
 		gt_job_release(t->instance, on_instance_gone);
 		return;
 	}
@@ -266,6 +269,7 @@ static void on_instance_gone(struct gt_job *job, struct gt_ending *ending)
 {
 	struct gt_test *t = job->user;
 	struct farewell *f = t->farewell;
+	t->runner->running_jobs--;
 	t->instance = NULL;
 	t->farewell = NULL;
 	t->left = ending->report;
@@ -301,6 +305,7 @@ static void say_farewell(struct gt_test *t, struct gt_ending *e, char *output)
 	t->farewell = gt_zalloc(1, sizeof *t->farewell);
 	*t->farewell = (struct farewell){
 		.ending = *e, .output = output, .identity = json_incref(t->instance->identity)};
+	t->runner->running_jobs++;
 	gt_job_release(t->instance, on_instance_gone);
 }
 
@@ -324,7 +329,8 @@ static void on_done(struct gt_job *job, struct gt_ending *ending)
 			start_stage(t);
 		return;
 	}
-	give_back_machine(t);
+	if (!is_left_to_us(t, ending)) // then this attempt goes on with a second job
+		give_back_machine(t);
 	char *output = gt_job_output(job);
 	if (t->instance == job && is_farewell(t, ending)) {
 		say_farewell(t, ending, output);
@@ -438,22 +444,48 @@ static struct gt_placement place_stage(const struct gt_test *t)
 	return gt_plan_place(&t->runner->config->plan, t->test, t->stage);
 }
 
+// May no process of the test run, because the user wants that or another stage is to be alone?
+static bool is_still(const struct gt_test *t)
+{
+	return t->suspended || (t->runner->quiet && t->runner->alone != t);
+}
+
+static void still(struct gt_test *t)
+{
+	struct gt_job *jobs[] = {t->job, t->instance != t->job ? t->instance : NULL};
+	for (size_t i = 0; i < GT_COUNTOF(jobs); i++)
+		if (jobs[i])
+			(is_still(t) ? gt_job_pause : gt_job_continue)(jobs[i]);
+}
+
+static void set_quiet(struct gt_runner *r, bool quiet)
+{
+	if (r->quiet == quiet)
+		return;
+	r->quiet = quiet;
+	for (int i = 0; i < r->config->jobs; i++)
+		if (r->slots[i])
+			still(r->slots[i]);
+}
+
 // Nothing else runs beside a stage that has to be alone.
 static bool may_start(struct gt_test *t)
 {
 	struct gt_runner *r = t->runner;
 	if (t->alone && !r->alone)
 		r->alone = t;
-	if (r->alone == t)
-		return r->running_jobs == 0;
-	return !r->alone;
+	if (r->alone == t && r->running_jobs == 0)
+		set_quiet(r, true);
+	return r->alone == t ? r->quiet : !r->alone;
 }
 
 static void give_back_machine(struct gt_test *t)
 {
 	t->alone = false;
-	if (t->runner->alone == t)
-		t->runner->alone = NULL;
+	if (t->runner->alone != t)
+		return;
+	set_quiet(t->runner, false);
+	t->runner->alone = NULL;
 }
 
 static void start_stage(struct gt_test *t)
@@ -506,7 +538,9 @@ void gt_test_host_changed(struct gt_test *t, const struct gt_host *host)
 	bool own_gone = host == t->own && host->state != GT_HOST_READY;
 	if (own_gone)
 		t->own = NULL;
-	if (t->runner->stopping)
+	if (t->runner->stopping && is_still(t))
+		t->held = true; // it leaves when the stage that is alone has ended
+	else if (t->runner->stopping)
 		leave(t);
 	else if (own_gone)
 		fail_stage(t, "host", host->failure ? host->failure : host->surprise_text);
@@ -516,15 +550,13 @@ void gt_test_host_changed(struct gt_test *t, const struct gt_host *host)
 
 void gt_test_pause(struct gt_test *t, bool pause)
 {
-	struct gt_job *jobs[] = {t->job, t->instance != t->job ? t->instance : NULL};
-	for (size_t i = 0; i < GT_COUNTOF(jobs); i++)
-		if (jobs[i])
-			(pause ? gt_job_pause : gt_job_continue)(jobs[i]);
+	t->suspended = pause;
+	still(t);
 }
 
 void gt_test_go_on(struct gt_test *t)
 {
-	if (!t->held)
+	if (!t->held || is_still(t))
 		return;
 	if (t->runner->stopping)
 		leave(t);
