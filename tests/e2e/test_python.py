@@ -177,5 +177,63 @@ class Hooks(support.TestCase):
         self.ends(run, "a", "setup", says="going.py")
 
 
+ALONE = HEAD + '''
+import time
+
+def stamps(name):
+    return open(os.path.join(os.path.dirname(__file__), name), "a")
+
+@register("busy")
+class Busy(Base):
+    """Leaves a child that is never idle, and takes its time."""
+    def construct_model(self):
+        if os.fork() == 0:
+            with stamps("busy.txt") as f:
+                while True:
+                    print(time.monotonic(), file=f, flush=True)
+                    time.sleep(0.002)
+        return super().construct_model()
+
+    def construct_inputs(self):
+        time.sleep(0.7)
+        return super().construct_inputs()
+
+    def forward(self, inputs):
+        time.sleep(0.7)
+        return [np.abs(inputs[0])]
+
+@register("slow")
+class Slow(Base):
+    """Times out the first time, and says when it ran the second time."""
+    def construct_inputs(self):
+        with stamps("slow.txt") as f:
+            print(time.monotonic(), file=f, flush=True)
+            time.sleep(0.6 if f.tell() > 20 else 30)
+            print(time.monotonic(), file=f, flush=True)
+        return super().construct_inputs()
+'''
+
+
+class Alone(support.TestCase):
+    def numbers(self, name):
+        return [float(line) for line in support.read_text(self.path(name)).split()]
+
+    def test_nothing_of_other_tests_runs_beside(self):
+        """A timeout is tried again alone: what another test's class has left stands still."""
+        write_text(self.path("alone.py"), ALONE)
+        ran, run = self.run_tests("run", "--suite", "alone.py", "-j", "2", "--timeout",
+                                  "construct_inputs=1.2", code=0)
+        self.assertEqual(run.end("busy"), ("PASS", ""), ran)
+        self.assertEqual(run.end("slow"), ("PASS", ""), ran)
+        self.assertTrue(run["slow"]["flaky"])
+        _, begin, end = self.numbers("slow.txt")
+        beside = [t for t in self.numbers("busy.txt") if begin + 0.1 < t < end - 0.02]
+        self.assertEqual(beside, [])
+        before = [t for t in self.numbers("busy.txt") if t < begin]
+        after = [t for t in self.numbers("busy.txt") if t > end]
+        self.assertGreater(len(before), 20)
+        self.assertGreater(len(after), 0)  # and goes on behind
+
+
 if __name__ == "__main__":
     unittest.main()
