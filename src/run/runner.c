@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 // After the first interruption, what runs may end by itself for this long.
@@ -296,9 +297,22 @@ static void stop_tests(struct gt_runner *r)
 			gt_test_stop(r->slots[i]);
 }
 
+// A child that is dead at two looks and that nobody was told of: the one signal that says so was lost.
+// Said again, it makes the loop look for all of them; without it the run would wait for ever.
+static void look_for_the_dead(struct gt_runner *r)
+{
+	siginfo_t info = {0};
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+		info.si_pid = 0;
+	if (info.si_pid && info.si_pid == r->dead)
+		raise(SIGCHLD);
+	r->dead = info.si_pid;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct gt_runner *r = timer->data;
+	look_for_the_dead(r);
 	if (r->stopping && gt_clock_ns() >= r->stop_at)
 		stop_tests(r);
 	if (r->config->observe)

@@ -28,6 +28,7 @@ struct gt_runner {
 	size_t running_jobs;
 	struct gt_test *alone; // a test that needs the machine for itself, or has it
 	bool quiet;         // it has it: the idle instances of all others stand still
+	pid_t dead;         // a child that had ended at the last tick, and was still there
 	bool running;       // tests may start
 	bool stopping;      // no stage starts any more
 	bool ending;        // everything is being closed

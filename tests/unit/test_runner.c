@@ -54,17 +54,6 @@ static json_t *write_files(const char *stage, const char *where, bool match)
 	return files;
 }
 
-static void fill_disk(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	char block[4096] = {1};
-	while (write(fd, block, sizeof block) > 0)
-		continue;
-	while (write(fd, block, 1) > 0)
-		continue;
-	close(fd);
-}
-
 static char *serve(void *self, const char *text)
 {
 	(void)self;
@@ -130,25 +119,7 @@ static int be_host(const char *kind, const char *how)
 
 // --- support
 
-static pid_t pid_of_host(enum gt_host_kind kind)
-{
-	pid_t pids[64], found = 0;
-	size_t n = marked(pids, GT_COUNTOF(pids));
-	for (size_t i = 0; i < n && i < GT_COUNTOF(pids); i++) {
-		char path[64], words[1024] = "";
-		snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pids[i]);
-		FILE *f = fopen(path, "r");
-		size_t got = f ? fread(words, 1, sizeof words - 1, f) : 0;
-		if (f)
-			fclose(f);
-		const char *second = words + strlen(words) + 1;
-		const char *third = second + strlen(second) + 1;
-		const char *name = strcmp(second, "-I") == 0 ? "frontend" : third;
-		if (got && parent_of(pids[i]) == getpid() && strcmp(name, gt_host_name(kind)) == 0)
-			found = pids[i];
-	}
-	return found;
-}
+#define pid_of_host(kind) host_called(gt_host_name(kind))
 
 static void kill_below(enum gt_host_kind kind, bool supervisors)
 {
@@ -396,6 +367,29 @@ static void test_host_killed(void **state)
 	free(way);
 	// The log of the attempt that failed is not that of the stage that passed.
 	assert_false(is_there("%s/killed/compilation%%3Aonce%%20busy/%s", "compilation.log"));
+}
+
+// The kernel tells of a child's end once, and the telling can be lost: nobody waits for ever.
+static void kill_host_unheard(void)
+{
+	struct sigaction deaf = {.sa_handler = SIG_DFL}, before;
+	siginfo_t info;
+	int left = kills_left;
+	sigaction(SIGCHLD, &deaf, &before);
+	kill_host_once();
+	if (kills_left < left)
+		waitid(P_ALL, 0, &info, WEXITED | WNOWAIT);
+	sigaction(SIGCHLD, &before, NULL);
+}
+
+static void test_host_dies_unheard(void **state)
+{
+	(void)state;
+	use_slow_case("compilation:once busy");
+	kills_left = 1;
+	on_tick = kill_host_unheard;
+	assert_int_equal(run_in("unheard"), GT_OK);
+	assert_test("compilation:once busy", "PASS", "", "");
 }
 
 static void test_host_killed_for_ever(void **state)
@@ -770,6 +764,7 @@ int main(int argc, char **argv)
 		RUN_TEST(test_hostile_replies),
 		RUN_TEST(test_stages_of_earlier_runs),
 		RUN_TEST(test_host_killed),
+		RUN_TEST(test_host_dies_unheard),
 		RUN_TEST(test_host_killed_for_ever),
 		RUN_TEST(test_supervisor_killed),
 		RUN_TEST(test_child_killed),

@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,6 +244,39 @@ static inline char *serve_script(void *self, const char *request)
 	}
 	free(script);
 	return reply;
+}
+
+// The host of that kind that this process has started; 0 if there is none.
+static inline pid_t host_called(const char *kind)
+{
+	pid_t pids[64], found = 0;
+	size_t n = marked(pids, GT_COUNTOF(pids));
+	for (size_t i = 0; i < n && i < GT_COUNTOF(pids); i++) {
+		char path[64], words[1024] = "";
+		snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pids[i]);
+		FILE *f = fopen(path, "r");
+		size_t got = f ? fread(words, 1, sizeof words - 1, f) : 0;
+		if (f)
+			fclose(f);
+		const char *second = words + strlen(words) + 1;
+		const char *third = second + strlen(second) + 1;
+		const char *name = strcmp(second, "-I") == 0 ? "frontend" : third;
+		if (got && parent_of(pids[i]) == getpid() && strcmp(name, kind) == 0)
+			found = pids[i];
+	}
+	return found;
+}
+
+// Write a file until there is no room left on its disk.
+static inline void fill_disk(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	char block[4096] = {1};
+	while (write(fd, block, sizeof block) > 0)
+		continue;
+	while (write(fd, block, 1) > 0)
+		continue;
+	close(fd);
 }
 
 #endif // WORKER_SUPPORT_H
