@@ -74,6 +74,7 @@ static void hold_signals(void)
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGHUP);
+	sigaddset(&ends, SIGUSR1); // ends nothing while there is a run, and must not now
 	if (!signals_wait)
 		pthread_sigmask(SIG_BLOCK, &ends, &signals_before);
 	signals_wait = true;
