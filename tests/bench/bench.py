@@ -326,7 +326,8 @@ def smoke(bench):
               f"{bench.title(one)}: jobs leave {one['descriptors_left']} descriptors behind")
     check(len(bench.found["jobs"]) >= len(HOSTS), "a kind of host was not measured")
     own = statistics.median(bench.found["run"]["ms_per_job"]["own"])
-    check(0 < own < CPU_MS_PER_JOB, f"runner and hosts take {own:.3f} ms of CPU time a job")
+    # A difference of two small runs: on a crowded machine it may even be below 0.
+    check(own < CPU_MS_PER_JOB, f"runner and hosts take {own:.3f} ms of CPU time a job")
     for what in ("list", "start", "report"):
         peak = bench.found["many"][0][f"{what}_kb"]
         check(0 < peak < PEAK_KB, f"{what} of {MANY} tests takes {peak} KiB of memory")
