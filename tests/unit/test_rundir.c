@@ -151,6 +151,7 @@ static void test_left_over_working_folders(void **state)
 	assert_true(gt_is_folder(dir.tmp));
 	free(killed.tmp);
 	free(killed.path);
+	free(killed.elsewhere.path);
 	// A copy of a run directory points at what is not its own.
 	assert_int_equal(gt_make_folders("a copy", &err), GT_OK);
 	assert_int_equal(symlink(dir.tmp, "a copy/tmp"), 0);
