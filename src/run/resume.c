@@ -28,13 +28,13 @@ gt_code gt_resume_load(const char *folder, struct gt_resume *out, struct gt_err 
 	int64_t torn = -1;
 	*out = (struct gt_resume){0};
 	gt_code rc = GT_OK;
-	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+	if (lstat(path, &st) != 0) {
+		rc = errno == ENOENT ? GT_OK : gt_fail_errno(err, "cannot look at '%s'", path);
+	} else if (S_ISLNK(st.st_mode)) {
 		rc = gt_fail(err, GT_BAD_DATA, "'%s' is a link: a run goes on in its own journal only", path);
-	} else if (lstat(path, &st) == 0) {
+	} else {
 		rc = gt_event_read_file(path, visit, out, &torn, err);
 		out->end.length = torn >= 0 ? torn : st.st_size;
-	} else if (errno != ENOENT) {
-		rc = gt_fail_errno(err, "cannot look at '%s'", path);
 	}
 	if (rc)
 		gt_resume_free(out);

@@ -25,6 +25,8 @@ import tempfile
 import time
 import traceback
 
+from test_faults import marked
+
 BINARY = os.path.abspath(os.environ.get("GAUNTLET_BINARY", "build/gauntlet"))
 SOON = 10  # seconds until the last process must be gone; it takes a fraction of one
 PATIENCE = 90  # for a run that nobody kills
@@ -164,19 +166,6 @@ def describe(pid):
     except OSError:
         words = "?"
     return f"{pid} {stat(pid)} {words[:100]}"
-
-
-def marked(marker):
-    """Ids of the processes in whose environment only this round could put its marker."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as f:
-                if marker.encode() in f.read():
-                    found.append(int(pid))
-        except OSError:
-            continue
-    return found
 
 
 def kill(pid, ancestor):

@@ -16,6 +16,8 @@ import threading
 import time
 import unittest
 
+from test_faults import marked, read_events
+
 BINARY = os.path.abspath(os.environ.get("GAUNTLET_BINARY", "build/gauntlet"))
 PATIENCE = 60
 PAGE = 4096
@@ -123,18 +125,6 @@ int mkdir(const char *path, mode_t mode)
 '''
 
 
-def alive(marker):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as f:
-                if marker.encode() in f.read():
-                    found.append(int(pid))
-        except OSError:
-            continue
-    return found
-
-
 class Disk(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="gauntlet-disk-")
@@ -168,11 +158,7 @@ class Disk(unittest.TestCase):
             cwd=self.folder, timeout=PATIENCE, preexec_fn=before)
 
     def events(self):
-        try:
-            with open(os.path.join(self.run_folder, "events.jsonl"), encoding="utf-8") as f:
-                return [json.loads(line) for line in f if line.endswith("\n")]
-        except FileNotFoundError:
-            return []
+        return read_events(self.run_folder)
 
     def check(self, ran, says, statuses):
         """As always, or stopped with the cause; returns True if it was stopped."""
@@ -180,11 +166,11 @@ class Disk(unittest.TestCase):
         for e in events:
             if e["event"] == "test-end":
                 self.assertEqual((e["status"], e["why"]), statuses[e["test"]], e)
-        left = alive(self.marker)
+        left = marked(self.marker)
         until = time.monotonic() + 5
         while left and time.monotonic() < until:
             time.sleep(0.01)
-            left = alive(self.marker)
+            left = marked(self.marker)
         self.assertEqual(left, [])
         self.assertEqual(os.listdir(self.tmp), [])
         self.assertEqual(ran.err_lines, [line for line in ran.err_lines

@@ -46,6 +46,28 @@ def words(pid):
         return []
 
 
+def marked(marker):
+    """Ids of the processes in whose environment only one run could have put its marker."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                if marker.encode() in f.read():
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+def read_events(folder):
+    """What the journal of a run directory holds by now; a torn last line is left out."""
+    try:
+        with open(os.path.join(folder, "events.jsonl"), encoding="utf-8") as f:
+            return [json.loads(line) for line in f if line.endswith("\n")]
+    except FileNotFoundError:
+        return []
+
+
 def pids_in_namespaces(pid):
     """The pids of a process, from our namespace down to its own."""
     try:
@@ -119,12 +141,7 @@ class Case(unittest.TestCase):
                              process)
 
     def events(self):
-        """What the journal holds by now; a torn last line is left out."""
-        try:
-            with open(os.path.join(self.run_folder, "events.jsonl"), encoding="utf-8") as f:
-                return [json.loads(line) for line in f if line.endswith("\n")]
-        except FileNotFoundError:
-            return []
+        return read_events(self.run_folder)
 
     def wait_for_stage(self, process, stage, kind="stage-start", count=1):
         def seen():
