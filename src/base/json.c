@@ -70,21 +70,31 @@ gt_code gt_json_write(const char *path, const json_t *value, struct gt_err *err)
 	return rc;
 }
 
-// With as few digits as give back the same numbers, 15 in all but odd cases.
+// 15 digits give back almost every number that anybody writes; some need 17.
+static bool needs_all_digits(const json_t *value)
+{
+	const char *key;
+	json_t *item;
+	size_t i;
+	char text[40];
+	if (json_is_real(value)) {
+		snprintf(text, sizeof text, "%.15g", json_real_value(value));
+		return strtod(text, NULL) != json_real_value(value);
+	}
+	json_array_foreach(value, i, item)
+		if (needs_all_digits(item))
+			return true;
+	json_object_foreach((json_t *)(uintptr_t)value, key, item)
+		if (needs_all_digits(item))
+			return true;
+	return false;
+}
+
+// With as few digits as give back the same numbers.
 static char *exact_text(const json_t *value)
 {
-	static const size_t digits[] = {JSON_REAL_PRECISION(15), JSON_REAL_PRECISION(17)};
-	char *text = NULL;
-	for (size_t i = 0; i < GT_COUNTOF(digits); i++) {
-		free(text);
-		text = json_dumps(value, JSON_INDENT(2) | digits[i]);
-		json_t *back = text ? json_loads(text, 0, NULL) : NULL;
-		bool same = json_equal(back, value);
-		json_decref(back);
-		if (same)
-			break;
-	}
-	return text;
+	size_t digits = needs_all_digits(value) ? JSON_REAL_PRECISION(17) : JSON_REAL_PRECISION(15);
+	return json_dumps(value, JSON_INDENT(2) | digits);
 }
 
 gt_code gt_json_write_sealed(const char *path, const json_t *value, struct gt_err *err)

@@ -182,10 +182,11 @@ static void append_inputs(json_t *list, const json_t *from)
 			                                      "hash", json_object_get(entry, "hash")));
 }
 
-json_t *gt_record_make(const json_t *facts, json_t *inputs, json_t *basis, const json_t *tool)
+json_t *gt_record_make(json_t *facts, json_t *inputs, json_t *basis, json_t *tool)
 {
-	json_t *record = json_deep_copy(facts);
-	json_t *detail = json_object_get(record, "detail");
+	// What is taken out here stays in the event, which is written next; the rest both have.
+	json_t *record = json_copy(facts);
+	json_t *detail = json_copy(json_object_get(facts, "detail"));
 	json_t *list = json_array();
 	json_object_del(record, "event");
 	json_object_del(record, "test");
@@ -193,10 +194,11 @@ json_t *gt_record_make(const json_t *facts, json_t *inputs, json_t *basis, const
 	append_inputs(list, inputs);
 	append_inputs(list, json_object_get(detail, "sources"));
 	json_object_del(detail, "sources");
+	gt_json_set(record, "detail", detail);
 	json_decref(inputs);
 	gt_json_set(record, "inputs", list);
 	gt_json_set(record, "basis", basis);
-	gt_json_set(record, "tool", tool ? json_deep_copy(tool) : json_object());
+	gt_json_set(record, "tool", tool ? json_incref(tool) : json_object());
 	return record;
 }
 

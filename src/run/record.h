@@ -25,9 +25,10 @@ GT_MUST_USE gt_code gt_record_write_test(const char *folder, const struct gt_cas
 void gt_record_facts(json_t *object, int attempt, const struct gt_ending *ending);
 
 // The record of a stage from such an object (its members "event", "test" and "stage" are left out).
-// `inputs`, what gt_plan_inputs() said, and `basis` are taken, `tool` (may be NULL) is borrowed. What
-// the stage read outside the test's folder, detail.sources, goes to the inputs.
-json_t *gt_record_make(const json_t *facts, json_t *inputs, json_t *basis, const json_t *tool);
+// `inputs`, what gt_plan_inputs() said, and `basis` are taken; `facts` and `tool` (may be NULL) stay the
+// caller's, and what is in them is shared. What the stage read outside the test's folder,
+// detail.sources, goes to the inputs.
+json_t *gt_record_make(json_t *facts, json_t *inputs, json_t *basis, json_t *tool);
 
 // Take files as they are, whoever made them: `inputs` and the records of `stages` get the hashes
 // that the files of `folder` have now. A file that differs from its record is marked "by_hand".

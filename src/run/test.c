@@ -133,7 +133,7 @@ static json_t *stages_of(const struct gt_test *t)
 }
 
 // What stages.json keeps of a stage, and later stages go by.
-static void keep_record(struct gt_test *t, const json_t *event, const json_t *identity)
+static void keep_record(struct gt_test *t, json_t *event, json_t *identity)
 {
 	const struct gt_plan *plan = &t->runner->config->plan;
 	if (t->refused && json_object_get(stages_of(t), gt_stage(t->stage)->name))
@@ -189,7 +189,7 @@ static gt_code check_disk(const struct gt_test *t, const struct gt_ending *e)
 }
 
 static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *output,
-                         const json_t *identity)
+                         json_t *identity)
 {
 	struct gt_runner *r = t->runner;
 	t->begun = false;
@@ -250,7 +250,7 @@ static void blame_leftovers(struct gt_test *t, struct gt_ending *e)
 }
 
 static void conclude(struct gt_test *t, struct gt_ending *e, const char *worker,
-                     const char *output, const json_t *identity)
+                     const char *output, json_t *identity)
 {
 	if (is_left_to_us(t, e) && !t->runner->stopping) {
 		t->builtin = true;
@@ -261,7 +261,7 @@ static void conclude(struct gt_test *t, struct gt_ending *e, const char *worker,
 	if (t->runner->config->plan.leak_fails)
 		gt_ending_judge_leak(e, worker);
 	// A process of one job says with its reply which engine it has loaded.
-	const json_t *tool = json_object_get(e->reply, "tool");
+	json_t *tool = json_object_get(e->reply, "tool");
 	finish_stage(t, e, output, json_is_object(tool) ? tool : identity);
 }
 

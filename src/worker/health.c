@@ -10,15 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// The folder has two links of its own and one more a thread: what listing it would say at three times
+// the price.
 static void take_threads(struct gt_health *h)
 {
-	DIR *tasks = opendir("/proc/self/task");
-	for (struct dirent *e; tasks && (e = readdir(tasks));)
-		h->threads += e->d_name[0] != '.';
-	if (tasks)
-		closedir(tasks);
-	else
-		h->threads = 1;
+	struct stat st;
+	bool told = stat("/proc/self/task", &st) == 0 && st.st_nlink > 2;
+	h->threads = told ? (int)st.st_nlink - 2 : 1;
 }
 
 static bool is_among(int fd, const int *fds, size_t count)
