@@ -49,11 +49,20 @@ static uint32_t code_point(const char *p, size_t n)
 	return c;
 }
 
-// Characters that reorder or hide what stands around them on a terminal.
-static bool is_bidi_control(uint32_t c)
+// Characters that nobody sees and that reorder, join or break what stands around them: two names
+// that differ by them alone would look the same. Unicode's category Cf without the marks that some
+// scripts write with, and its two line ends.
+static bool is_unseen(uint32_t c)
 {
-	return (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0x200E ||
-	       c == 0x200F || c == 0x061C || c == 0x2028 || c == 0x2029;
+	static const uint32_t ranges[][2] = {
+		{0x00AD, 0x00AD}, {0x061C, 0x061C}, {0x180E, 0x180E}, {0x200B, 0x200F},
+		{0x2028, 0x202E}, {0x2060, 0x206F}, {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB},
+		{0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE007F},
+	};
+	for (size_t i = 0; i < GT_COUNTOF(ranges); i++)
+		if (c >= ranges[i][0] && c <= ranges[i][1])
+			return true;
+	return false;
 }
 
 void gt_utf8_line(struct gt_buf *out, const char *text)
@@ -67,7 +76,7 @@ void gt_utf8_line(struct gt_buf *out, const char *text)
 			gt_buf_puts(out, " ");
 		else if (c < 0x20 || c == 0x7F)
 			gt_buf_printf(out, "\\x%02X", (unsigned)c);
-		else if ((c >= 0x80 && c < 0xA0) || is_bidi_control(c))
+		else if ((c >= 0x80 && c < 0xA0) || is_unseen(c))
 			gt_buf_printf(out, "\\u{%04X}", (unsigned)c);
 		else
 			gt_buf_append(out, text, n);

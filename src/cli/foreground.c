@@ -131,6 +131,7 @@ gt_code gt_foreground_run(const struct gt_toolchain *tools, struct gt_placement 
 	                     ? run_in_python(tools, text, &facts, &reply, err)
 	                     : run_here(tools, place.host, text, &reply, &out->tool, err);
 	usage_now(&after);
+	facts.report.magic = GT_REPORT_MAGIC; // what a supervisor counts is counted here
 	facts.report.user_us = after.user_us - before.user_us;
 	facts.report.system_us = after.system_us - before.system_us;
 	facts.report.max_rss_kb = after.max_rss_kb;

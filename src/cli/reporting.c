@@ -69,14 +69,15 @@ int gt_reporting_write(const struct gt_args *args, const struct gt_result *resul
 {
 	struct gt_err err = {0};
 	int failed = 0;
-	if (into && gt_report_results(result, into, &err))
+	bool has_results = !into || !gt_report_results(result, into, &err);
+	if (!has_results)
 		failed = gt_cli_fail(&err);
 	if (is_asked_for(args))
 		if (gt_report_markdown(result, gt_arg_text(args, "report-file", DEFAULT_REPORT), &err))
 			failed = gt_cli_fail(&err);
 
 	struct gt_buf text = {0};
-	gt_report_summary(result, folder, terminal->width, terminal->color, &text);
+	gt_report_summary(result, folder, has_results, terminal->width, terminal->color, &text);
 	if (gt_write_all(1, text.data, text.length) != 0 && errno != EPIPE) {
 		gt_fail_errno(&err, "cannot write the summary to standard output");
 		failed = gt_cli_fail(&err);

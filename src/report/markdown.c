@@ -66,6 +66,8 @@ static void put_escaped(struct gt_buf *out, const char *text)
 			gt_buf_puts(out, "&gt;");
 		else if (c == '&')
 			gt_buf_puts(out, "&amp;");
+		else if (c == '@' && is_word(line[i + 1])) // MLIR's @main would call a user of that name
+			gt_buf_puts(out, "@<!-- -->");
 		else if (strchr("\\|`*~$", c) || (c == '_' && !is_inside_word(line, i)) ||
 		         (c == ']' && line[i + 1] == '(')) // a link
 			gt_buf_printf(out, "\\%c", c);

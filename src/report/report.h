@@ -20,9 +20,10 @@ GT_MUST_USE gt_code gt_report_markdown(const struct gt_result *r, const char *pa
 char *gt_report_json_path(const char *path, struct gt_err *err);
 
 // The closing text of a run for a terminal `width` columns wide: table by stage, slowest tests,
-// differences from the expected statuses, one line of counts, paths of the reports.
-void gt_report_summary(const struct gt_result *r, const char *folder, int width, bool color,
-                       struct gt_buf *out);
+// differences from the expected statuses, one line of counts, paths of the journal and, if it could be
+// written, of results.json.
+void gt_report_summary(const struct gt_result *r, const char *folder, bool has_results, int width,
+                       bool color, struct gt_buf *out);
 
 // The live view of a run: failures as they come, and on a terminal one progress line below them.
 struct gt_console;

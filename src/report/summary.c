@@ -389,8 +389,8 @@ static void print_path(struct summary *s, const char *label, const char *folder,
 	free(clean);
 }
 
-void gt_report_summary(const struct gt_result *r, const char *folder, int width, bool color,
-                       struct gt_buf *out)
+void gt_report_summary(const struct gt_result *r, const char *folder, bool has_results, int width,
+                       bool color, struct gt_buf *out)
 {
 	struct summary s = {.result = r, .color = gt_text_palette(color), .out = out};
 	s.width = width < MIN_WIDTH ? MIN_WIDTH : (size_t)width;
@@ -398,6 +398,7 @@ void gt_report_summary(const struct gt_result *r, const char *folder, int width,
 	print_slowest(&s);
 	print_differences(&s);
 	print_counts(&s);
-	print_path(&s, "results  ", folder, "results.json");
+	if (has_results)
+		print_path(&s, "results  ", folder, "results.json");
 	print_path(&s, "journal  ", folder, "events.jsonl");
 }

@@ -158,11 +158,13 @@ void gt_record_facts(json_t *object, int attempt, const struct gt_ending *e)
 	gt_json_set(object, "why", json_string(e->why));
 	gt_json_set(object, "message", gt_json_text(e->message ? e->message : ""));
 	gt_json_set(object, "seconds", seconds_json(e->seconds));
-	gt_json_set(object, "user_seconds", seconds_json((double)p->user_us / 1e6));
-	gt_json_set(object, "system_seconds", seconds_json((double)p->system_us / 1e6));
-	gt_json_set(object, "max_rss_kb", json_integer(p->max_rss_kb));
-	gt_json_set(object, "output_bytes", json_integer((json_int_t)p->output_bytes));
-	gt_json_set(object, "dropped_bytes", json_integer((json_int_t)p->dropped_bytes));
+	if (p->magic == GT_REPORT_MAGIC) { // else nobody has counted
+		gt_json_set(object, "user_seconds", seconds_json((double)p->user_us / 1e6));
+		gt_json_set(object, "system_seconds", seconds_json((double)p->system_us / 1e6));
+		gt_json_set(object, "max_rss_kb", json_integer(p->max_rss_kb));
+		gt_json_set(object, "output_bytes", json_integer((json_int_t)p->output_bytes));
+		gt_json_set(object, "dropped_bytes", json_integer((json_int_t)p->dropped_bytes));
+	}
 	gt_json_set(object, "leftovers", json_integer(p->leftovers));
 	if (e->backtrace)
 		gt_json_set(object, "crash", crash_json(e));

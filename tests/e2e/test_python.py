@@ -116,7 +116,11 @@ class Example(support.TestCase):
             ran = self.gauntlet("stage", stage, "hand/scaled_gelu_tanh")
             self.assertEqual(ran.code, 0, ran)
             now = support.read_json(path)["stages"][stage]
-            self.assertEqual(set(now), set(was))
+            # Of a class that serves on nobody counts what one stage used; inputs are made for it.
+            counted = {"user_seconds", "system_seconds", "max_rss_kb", "output_bytes",
+                       "dropped_bytes"}
+            self.assertEqual(set(now) - set(was), counted if stage != "construct_inputs" else set())
+            self.assertLessEqual(counted, set(now))
             for member in ("ok", "why", "message", "attempt", "inputs", "files", "detail", "basis",
                            "tool"):
                 self.assertEqual(now[member], was[member], (stage, member))

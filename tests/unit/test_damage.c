@@ -171,7 +171,7 @@ static gt_code read_journal(struct gt_err *err)
 		struct gt_buf text = {0};
 		expect_prefix(&r);
 		if (place % 64 == 0)
-			gt_report_summary(&r, run, 80, false, &text);
+			gt_report_summary(&r, run, true, 80, false, &text);
 		gt_buf_free(&text);
 	} else if (!strstr(err->text, "line ")) {
 		broken("no line is named: %s", err->text);

@@ -117,7 +117,7 @@ static void check_run(const char *run)
 	must(gt_result_load(folder, &r, &err), &err);
 	must(gt_report_results(&r, scratch, &err), &err);
 	must(gt_report_markdown(&r, markdown, &err), &err);
-	gt_report_summary(&r, "test-run", 80, false, &summary);
+	gt_report_summary(&r, "test-run", true, 80, false, &summary);
 	check_report(run, "results.json");
 	check_report(run, "report.md");
 	check_report(run, "report.json");

@@ -227,6 +227,8 @@ static void test_escapes(void **state)
 	          "\\$1\\$ |\n");
 	check_row("é_é", "[text](http://x) [3,4]",
 	          "| é_é | compilation | None | error: [text\\](http://x) [3,4] |\n");
+	check_row("a@b", "func @main(@é) @ x @", // a name behind it is told, wherever this is pasted
+	          "| a@<!-- -->b | compilation | None | error: func @<!-- -->main(@<!-- -->é) @ x @ |\n");
 	check_row("\x1b[31m", "\xE2\x80\xAE\x7F",
 	          "| \\\\x1B[31m | compilation | None | error: \\\\u{202E}\\\\x7F |\n");
 }

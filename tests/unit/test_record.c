@@ -42,7 +42,7 @@ static json_t *parse(const char *text)
 static json_t *make(const char *reply, const char *inputs)
 {
 	struct gt_ending ending = {.ok = true, .reply = parse(reply), .seconds = 0.25,
-	                           .report = {.user_us = 1500000, .max_rss_kb = 7}};
+	                           .report = {.magic = GT_REPORT_MAGIC, .user_us = 1500000, .max_rss_kb = 7}};
 	json_t *event = parse("{\"event\":\"stage-end\",\"test\":\"t\",\"stage\":\"setup\"}");
 	gt_record_facts(event, 2, &ending);
 	json_t *record = gt_record_make(event, parse(inputs), json_object(), NULL);

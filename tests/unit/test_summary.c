@@ -113,7 +113,7 @@ static char *summary_of(const struct built_test *tests, size_t count, int width,
 	struct gt_result r;
 	struct gt_buf out = {0};
 	build_run(&r, tests, count);
-	gt_report_summary(&r, "the/run", width, color, &out);
+	gt_report_summary(&r, "the/run", true, width, color, &out);
 	gt_result_free(&r);
 	return gt_buf_take(&out);
 }
@@ -223,8 +223,13 @@ static void test_incomplete(void **state)
 	struct gt_buf out = {0};
 	build_run(&r, tests, 1);
 	r.complete = false;
-	gt_report_summary(&r, "f", 80, false, &out);
+	gt_report_summary(&r, "f", true, 80, false, &out);
 	assert_non_null(strstr(out.data, "INCOMPLETE: the run did not reach its end\n"));
+	gt_buf_free(&out);
+	out = (struct gt_buf){0};
+	gt_report_summary(&r, "f", false, 80, false, &out);
+	assert_null(strstr(out.data, "results  "));
+	assert_non_null(strstr(out.data, "journal  f/events.jsonl\n"));
 	gt_buf_free(&out);
 	gt_result_free(&r);
 }
@@ -315,7 +320,7 @@ static void test_hostile_folder(void **state)
 	(void)state;
 	struct gt_result r = {0};
 	struct gt_buf out = {0};
-	gt_report_summary(&r, "a\nb\x1b]0;x\a", 80, false, &out);
+	gt_report_summary(&r, "a\nb\x1b]0;x\a", true, 80, false, &out);
 	assert_non_null(strstr(out.data, "results  a b\\x1B]0;x\\x07/results.json\n"));
 	gt_buf_free(&out);
 }

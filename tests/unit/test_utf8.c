@@ -105,6 +105,9 @@ static void test_line(void **state)
 	assert_line("\xE2\x80\xAE" "txt", "\\u{202E}txt");       // right-to-left override
 	assert_line("\xE2\x81\xA6\xE2\x81\xA9", "\\u{2066}\\u{2069}");
 	assert_line("\xD8\x9C\xE2\x80\xA8", "\\u{061C}\\u{2028}");
+	// Without width: joiners, marks, a tag.
+	assert_line("a\xE2\x80\x8B" "b\xEF\xBB\xBF" "c\xC2\xAD", "a\\u{200B}b\\u{FEFF}c\\u{00AD}");
+	assert_line("\xF3\xA0\x81\xA1", "\\u{E0061}");
 	assert_line("\x9B" "31m", "\xEF\xBF\xBD" "31m");         // the same in Latin-1
 	assert_line("\xF0\x9F\x98\x80 \xC3\xA9", "\xF0\x9F\x98\x80 \xC3\xA9");
 }
