@@ -59,6 +59,7 @@ def host(control, library, once):
     # What is loaded now lives in every job: the collector need not touch, and so copy, its pages.
     gc.collect()
     gc.freeze()
+    worker.collapse_pages()
     if not worker.hello(control, json.dumps(identity)):
         return 3
     return worker.serve(control, answer)

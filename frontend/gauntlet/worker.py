@@ -27,6 +27,8 @@ def load(path):
     library.gt_worker_hash.restype = None
     library.gt_worker_catch_crashes.argtypes = []
     library.gt_worker_catch_crashes.restype = None
+    library.gt_pages_collapse.argtypes = []
+    library.gt_pages_collapse.restype = ctypes.c_size_t
     library.gt_fault.argtypes = [ctypes.c_char_p]
     library.gt_fault.restype = ctypes.c_bool
     _library = library
@@ -61,6 +63,11 @@ def fault(order):
 def catch_crashes():
     """In a child: the stack of a crash is written down before handlers of Python see it."""
     _library.gt_worker_catch_crashes()
+
+
+def collapse_pages():
+    """Once all is loaded: its memory in huge pages, for the sake of forks (src/worker/pages.h)."""
+    _library.gt_pages_collapse()
 
 
 def hello(control, text):

@@ -7,7 +7,6 @@
 #include "worker/isolation.h"
 #include "worker/memory.h"
 #include "worker/outbox.h"
-#include "worker/pages.h"
 #include "worker/supervisor.h"
 #include "worker/tree.h"
 
@@ -250,7 +249,6 @@ int gt_host_serve(int control, const struct gt_host_ops *ops)
 	gt_backtrace_warm_up();
 	if (h.isolation.kind == GT_ISOLATION_NONE)
 		prctl(PR_SET_CHILD_SUBREAPER, 1); // orphans of a supervisor that was killed
-	(void)gt_pages_collapse();
 	gt_health_take(&h.health, NULL, 0);
 	int exit_code = 0;
 	struct pollfd on[] = {
