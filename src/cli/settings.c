@@ -186,6 +186,9 @@ static gt_code set_retries(const struct gt_args *args, struct gt_plan *plan, str
 	return rc;
 }
 
+// A process takes more than this before it does anything.
+#define MIN_MEMORY ((uint64_t)1 << 20)
+
 static gt_code set_memory(const struct gt_args *args, struct gt_plan *plan, struct gt_err *err)
 {
 	static const char *const choices[] = {"report", "fail", NULL};
@@ -193,7 +196,12 @@ static gt_code set_memory(const struct gt_args *args, struct gt_plan *plan, stru
 	gt_code rc = gt_arg_choice("leak", gt_arg_text(args, "leak", "report"), choices, &at, err);
 	plan->leak_fails = at == 1;
 	const char *size = gt_arg_text(args, "memory", NULL);
-	return rc || !size ? rc : gt_arg_size("memory", size, &plan->memory, err);
+	if (!rc && size)
+		rc = gt_arg_size("memory", size, &plan->memory, err);
+	if (!rc && size && plan->memory < MIN_MEMORY)
+		rc = gt_fail(err, GT_BAD_USAGE, "flag '--memory': '%s' is less than any job needs; give it "
+		             "1M or more", size);
+	return rc;
 }
 
 gt_code gt_settings_make(const struct gt_args *args, struct gt_options *options,

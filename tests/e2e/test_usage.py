@@ -118,6 +118,7 @@ class Refusals(support.TestCase):
                 (["--timeout", "soon"], "'soon' is not a duration such as 30"),
                 (["--timeout", "0"], "a limit of 0"),
                 (["--timeout", "-5"], "'--timeout'"),
+                (["--memory", "1"], "'--memory': '1' is less than any job needs; give it 1M or more"),
                 (["--timeout", "nothing=3"], "'nothing' is none of setup"),
                 (["--timeout", "setup="], "'setup=' has not the form"),
                 (["--timeout", "inf"], "'inf' is not a duration"),
