@@ -136,6 +136,21 @@ gt_code gt_file_write(const char *path, const void *bytes, size_t length, struct
 	return rc;
 }
 
+static void remove_odd(const char *path)
+{
+	struct stat st;
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		(void)!gt_remove_tree(path, NULL);
+}
+
+void gt_file_make_way(const char *path)
+{
+	char *temporary = gt_temporary_name(path);
+	remove_odd(path);
+	remove_odd(temporary);
+	free(temporary);
+}
+
 static gt_code copy_bytes(int in, int out, const char *from, const char *to, struct gt_err *err)
 {
 	char chunk[65536];

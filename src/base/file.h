@@ -25,6 +25,10 @@ GT_MUST_USE gt_code gt_file_read(const char *path, size_t limit, struct gt_buf *
 GT_MUST_USE gt_code gt_file_write(const char *path, const void *bytes, size_t length,
                                   struct gt_err *err);
 
+// Clear the way for that in a folder of ours: what is no regular file at `path`, or under its temporary
+// name, goes, of a link the link.
+void gt_file_make_way(const char *path);
+
 // Copy a regular file in the same manner. Never follows a symbolic link at `to`.
 GT_MUST_USE gt_code gt_file_copy(const char *from, const char *to, struct gt_err *err);
 

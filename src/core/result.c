@@ -370,7 +370,7 @@ static void reset_test(struct gt_result *r, size_t at, bool again)
 	replace(&t->message, "");
 	replace(&t->leaked, "");
 	t->leftovers = 0;
-	t->vacuous = false;
+	t->vacuous = t->unbacked = false;
 	t->verdict = GT_VERDICT_NONE;
 	t->seconds = 0;
 	memset(t->stages, 0, sizeof t->stages);

@@ -25,6 +25,7 @@ struct gt_test_result {
 	size_t leftovers;        // processes that outlived a stage, in all its attempts
 	char *leaked;            // their names; "" if there were none
 	bool flaky;              // a stage, or the test, ended differently when it was tried again
+	bool unbacked;           // the files are not what its ending says (run/audit.h, not the journal)
 	enum gt_verdict verdict;
 	double seconds;          // sum over its stages
 	struct gt_stage_result stages[GT_STAGE_COUNT];

@@ -150,26 +150,37 @@ static void check_records(struct look *l)
 			check_files(l, s);
 }
 
-void gt_audit(const struct gt_result *result, const char *rundir, struct gt_names *findings)
+static void look_at(struct gt_test_result *t, const char *rundir, struct gt_names *findings)
 {
-	for (size_t i = 0; i < result->test_count; i++) {
-		const struct gt_test_result *t = &result->tests[i];
-		struct look l = {.t = t, .folder = gt_path_join(rundir, t->folder), .seen = json_object()};
-		enum gt_stage_id stopped = gt_stage_parse(t->stage);
-		bool failed = *t->stage && strcmp(t->status, GT_STATUS_NUMERICS) != 0;
-		if (!*t->status)
-			find(&l, gt_format("every test must have a result"));
-		else if (failed && (stopped == GT_STAGE_COUNT || !t->stages[stopped].ran))
-			find(&l, gt_format("the journal has no end of that stage"));
-		else if (read_records(&l))
-			check_records(&l);
-		if (failed)
-			check_log(&l);
-		if (l.finding)
-			gt_names_add(findings, l.finding);
-		json_decref(l.records);
-		json_decref(l.seen);
-		free(l.finding);
-		free(l.folder);
-	}
+	struct look l = {.t = t, .folder = gt_path_join(rundir, t->folder), .seen = json_object()};
+	enum gt_stage_id stopped = gt_stage_parse(t->stage);
+	bool failed = *t->stage && strcmp(t->status, GT_STATUS_NUMERICS) != 0;
+	if (!*t->status)
+		find(&l, gt_format("every test must have a result"));
+	else if (failed && (stopped == GT_STAGE_COUNT || !t->stages[stopped].ran))
+		find(&l, gt_format("the journal has no end of that stage"));
+	else if (read_records(&l))
+		check_records(&l);
+	if (failed)
+		check_log(&l);
+	t->unbacked = l.finding != NULL;
+	if (l.finding)
+		gt_names_add(findings, l.finding);
+	json_decref(l.records);
+	json_decref(l.seen);
+	free(l.finding);
+	free(l.folder);
+}
+
+void gt_audit(struct gt_result *result, const char *rundir, struct gt_names *findings)
+{
+	for (size_t i = 0; i < result->test_count; i++)
+		look_at(&result->tests[i], rundir, findings);
+}
+
+void gt_audit_ended(struct gt_result *result, const char *rundir, struct gt_names *findings)
+{
+	for (size_t i = 0; i < result->test_count; i++)
+		if (*result->tests[i].status)
+			look_at(&result->tests[i], rundir, findings);
 }

@@ -15,6 +15,10 @@
 //   without artifacts, what is kept of it.
 // Sizes are looked at, not hashes: that costs as much for large files as for small ones. Appends one
 // sentence per test that does not fit to `findings`, the first thing found; none is the only good answer.
-void gt_audit(const struct gt_result *result, const char *rundir, struct gt_names *findings);
+// Such a test is marked as not backed, all others as backed.
+void gt_audit(struct gt_result *result, const char *rundir, struct gt_names *findings);
+
+// The same for those tests of a run that have ended, before it goes on.
+void gt_audit_ended(struct gt_result *result, const char *rundir, struct gt_names *findings);
 
 #endif // GT_RUN_AUDIT_H

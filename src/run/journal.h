@@ -8,7 +8,10 @@
 
 struct gt_journal {
 	int fd;
+	char *path;
 	uint64_t seq;   // of the next event
+	int64_t length; // bytes written
+	uint64_t sum;   // of all lines, to know them again
 	int64_t start;  // clock at which the run began, or would have, had it not been interrupted
 };
 
@@ -28,10 +31,14 @@ GT_MUST_USE gt_code gt_journal_continue(const char *folder, const struct gt_jour
                                         struct gt_journal *out, struct gt_err *err);
 
 // Set "t" of the event (nanoseconds since the run began) and append it. A failure means that the
-// run must stop: what cannot be recorded has not happened.
+// run must stop: what cannot be recorded has not happened. GT_DISK also if the file is no longer the one
+// that was opened, or not as long as what was written.
 GT_MUST_USE gt_code gt_journal_append(struct gt_journal *j, json_t *event, struct gt_err *err);
 
-// Force what was written to the disk and close.
+// Read all of it back: GT_DISK if it is not what was written.
+GT_MUST_USE gt_code gt_journal_verify(const struct gt_journal *j, struct gt_err *err);
+
+// Force what was written to the disk and close. Nothing for one that is not open.
 GT_MUST_USE gt_code gt_journal_close(struct gt_journal *j, struct gt_err *err);
 
 #endif // GT_RUN_JOURNAL_H

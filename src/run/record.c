@@ -90,6 +90,7 @@ gt_code gt_record_read(const char *folder, json_t **records, struct gt_err *err)
 gt_code gt_record_write(const char *folder, const json_t *records, struct gt_err *err)
 {
 	char *path = gt_path_join(folder, "stages.json");
+	gt_file_make_way(path); // a job may have put a folder there
 	gt_code rc = gt_json_write_sealed(path, records, err);
 	free(path);
 	return rc;
@@ -109,6 +110,7 @@ gt_code gt_record_write_test(const char *folder, const struct gt_case *test, con
 	char *path = gt_path_join(folder, "test.json");
 	json_t *json = json_pack("{s:i,s:o,s:O}", "format", FORMAT, "test", gt_case_to_json(test),
 	                         "options", options);
+	gt_file_make_way(path);
 	gt_code rc = gt_json_write_sealed(path, json, err);
 	json_decref(json);
 	free(path);
@@ -172,6 +174,14 @@ void gt_record_facts(json_t *object, int attempt, const struct gt_ending *e)
 		gt_json_set(object, "leaked", gt_json_text(p->leftover_names));
 	gt_json_set(object, "files", proper_files(json_object_get(e->reply, "files")));
 	gt_json_set(object, "detail", json_is_object(detail) ? json_incref(detail) : json_object());
+}
+
+void gt_record_lose_files(json_t *records)
+{
+	const char *name;
+	json_t *record;
+	json_object_foreach(json_object_get(records, "stages"), name, record)
+		gt_json_set(record, "files", json_array());
 }
 
 static void append_inputs(json_t *list, const json_t *from)

@@ -24,6 +24,9 @@ GT_MUST_USE gt_code gt_record_write_test(const char *folder, const struct gt_cas
 // Set the members of `object` that tell how an attempt ended: "attempt" to "detail".
 void gt_record_facts(json_t *object, int attempt, const struct gt_ending *ending);
 
+// What the stages left is gone, with the folder that held it.
+void gt_record_lose_files(json_t *records);
+
 // The record of a stage from such an object (its members "event", "test" and "stage" are left out).
 // `inputs`, what gt_plan_inputs() said, and `basis` are taken; `facts` and `tool` (may be NULL) stay the
 // caller's, and what is in them is shared. What the stage read outside the test's folder,

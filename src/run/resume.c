@@ -51,7 +51,7 @@ void gt_resume_free(struct gt_resume *resume)
 bool gt_resume_is_due(const struct gt_test_result *test, bool failed)
 {
 	bool unexpected = test->verdict == GT_VERDICT_FAIL || test->verdict == GT_VERDICT_XPASS;
-	return !*test->status || (failed && unexpected);
+	return !*test->status || test->unbacked || (failed && unexpected);
 }
 
 // --- is it the same run? ---

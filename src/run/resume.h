@@ -20,7 +20,8 @@ struct gt_resume {
 GT_MUST_USE gt_code gt_resume_load(const char *folder, struct gt_resume *out, struct gt_err *err);
 void gt_resume_free(struct gt_resume *resume);
 
-// Is a test still to be run: does it have no status or, if `failed`, none that was expected?
+// Is a test still to be run: does it have no status, or one that the files do not back (gt_audit_ended())
+// or, if `failed`, none that was expected?
 bool gt_resume_is_due(const struct gt_test_result *test, bool failed);
 
 // Fingerprint of a case, for the event "test": XXH3-64 of its JSON and of size and time of change of

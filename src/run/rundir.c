@@ -347,9 +347,13 @@ gt_code gt_rundir_check_place(const struct gt_rundir *r, struct gt_err *err)
 	bool same = fstat(r->lock, &held) == 0 && stat(path, &there) == 0 &&
 	            held.st_dev == there.st_dev && held.st_ino == there.st_ino;
 	free(path);
-	return same ? GT_OK
-	            : gt_fail(err, GT_DISK,
-	                      "the run directory '%s' was removed or replaced during the run", r->path);
+	if (!same)
+		return gt_fail(err, GT_DISK,
+		               "the run directory '%s' was removed or replaced during the run", r->path);
+	if (access(r->path, R_OK | W_OK | X_OK) != 0)
+		return gt_fail(err, GT_DISK, "the run directory '%s' can no longer be written to: %s", r->path,
+		               strerror(errno));
+	return GT_OK;
 }
 
 gt_code gt_rundir_check_disk(const struct gt_rundir *r, struct gt_err *err)
@@ -377,14 +381,67 @@ char *gt_rundir_test_path(const struct gt_rundir *r, const struct gt_case *test)
 	return gt_path_join(r->path, test->folder);
 }
 
-// Never a link: setup empties this folder, and all stages write there.
-static gt_code make_test_folder(const char *path, struct gt_err *err)
+// Never a link: setup empties this folder, and all stages write there. Nor is it made where the run
+// directory is gone.
+static gt_code make_test_folder(const char *path, bool *made, struct gt_err *err)
 {
 	struct stat st;
 	gt_code rc = GT_OK;
-	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
-		rc = gt_remove_tree(path, err); // only the link
-	return rc ? rc : gt_make_folders(path, err);
+	if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+		rc = gt_remove_tree(path, err); // of a link, only the link
+	*made = !rc && mkdir(path, 0755) == 0;
+	if (rc || *made)
+		return rc;
+	if (errno != EEXIST)
+		return gt_fail_errno(err, "cannot make the test's folder '%s'", path);
+	if (access(path, R_OK | W_OK | X_OK) != 0 && errno == EACCES && chmod(path, 0755) != 0)
+		return gt_fail_errno(err, "cannot write to the test's folder '%s': remove it", path);
+	return GT_OK;
+}
+
+gt_code gt_rundir_check_tests(const struct gt_rundir *r, const struct gt_cases *cases,
+                              struct gt_err *err)
+{
+	gt_code rc = GT_OK;
+	for (size_t i = 0; !rc && i < cases->count; i++) {
+		char *path = gt_rundir_test_path(r, &cases->items[i]);
+		struct stat st;
+		if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
+			rc = gt_fail(err, GT_BAD_USAGE,
+			             "'%s' is in the place of the folder of test '%s': move it away, or name "
+			             "another run directory with -r", path, cases->items[i].id);
+		free(path);
+	}
+	return rc;
+}
+
+gt_code gt_rundir_check_folder(const char *folder, struct gt_err *err)
+{
+	static const char rule[] = "a test must leave its folder alone";
+	struct stat st;
+	const char *what = NULL;
+	if (lstat(folder, &st) != 0 && errno != ENOENT)
+		return gt_fail_errno(err, "cannot look at the test's folder '%s'", folder);
+	if (lstat(folder, &st) != 0)
+		what = "was removed";
+	else if (S_ISLNK(st.st_mode))
+		what = "was replaced by a link";
+	else if (!S_ISDIR(st.st_mode))
+		what = "was replaced by what is no folder";
+	else if (access(folder, R_OK | W_OK | X_OK) != 0 && errno == EACCES)
+		what = "was closed to us";
+	return what ? gt_fail(err, GT_BAD_DATA, "the test's folder '%s' %s: %s", folder, what, rule) : GT_OK;
+}
+
+gt_code gt_rundir_mend_folder(const struct gt_rundir *r, const struct gt_case *test,
+                              const json_t *options, bool *emptied, struct gt_err *err)
+{
+	char *folder = gt_rundir_test_path(r, test);
+	gt_code rc = make_test_folder(folder, emptied, err);
+	if (!rc)
+		rc = gt_record_write_test(folder, test, options, err);
+	free(folder);
+	return rc;
 }
 
 // Only the record of the inputs is still true of a folder that is emptied but for them. It is on the
@@ -406,7 +463,8 @@ gt_code gt_rundir_test(const struct gt_rundir *r, const struct gt_case *test,
 {
 	char *folder = gt_rundir_test_path(r, test);
 	*records = NULL;
-	gt_code rc = make_test_folder(folder, err);
+	bool made;
+	gt_code rc = make_test_folder(folder, &made, err);
 	if (!rc && (!fresh || keep_inputs))
 		rc = gt_record_read(folder, records, err);
 	if (!rc && fresh && *records)

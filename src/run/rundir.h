@@ -53,7 +53,19 @@ GT_MUST_USE gt_code gt_rundir_test(const struct gt_rundir *rundir, const struct 
                                    const json_t *options, bool fresh, bool keep_inputs,
                                    json_t **records, struct gt_err *err);
 
-// GT_DISK, and a sentence, if the folder is no longer the one that was opened.
+// GT_BAD_USAGE if a file, which may be somebody's, is where a test needs its folder.
+GT_MUST_USE gt_code gt_rundir_check_tests(const struct gt_rundir *rundir,
+                                          const struct gt_cases *cases, struct gt_err *err);
+
+// GT_BAD_DATA, and a sentence, if a test's folder is gone, or is now a link or a file, or can no longer be
+// written to: the run is well, the test is not.
+GT_MUST_USE gt_code gt_rundir_check_folder(const char *folder, struct gt_err *err);
+
+// Make such a folder anew, with its test.json. *emptied: nothing is left of what was in it.
+GT_MUST_USE gt_code gt_rundir_mend_folder(const struct gt_rundir *rundir, const struct gt_case *test,
+                                          const json_t *options, bool *emptied, struct gt_err *err);
+
+// GT_DISK, and a sentence, if the run directory is no longer the one that was opened, or is closed to us.
 GT_MUST_USE gt_code gt_rundir_check_place(const struct gt_rundir *rundir, struct gt_err *err);
 
 // The same, also if there is hardly any room on its disk or on that of the working folders: what

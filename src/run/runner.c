@@ -433,15 +433,19 @@ static void start_hosts(struct gt_runner *r)
 	}
 }
 
-// Results that the files do not back are no results: a run that has some is not complete. Returns
-// whether there are any.
-static bool audit(const struct gt_runner *r, bool shown)
+// Results that the files do not back are no results: a run that has some is not complete, and one that
+// goes on begins with them. Returns whether there are any.
+static bool audit(const struct gt_runner *r, bool goes_on)
 {
 	const struct gt_run_config *c = r->config;
 	struct gt_names findings = {0};
-	gt_audit(r->result, r->rundir->path, &findings);
-	for (size_t i = 0; shown && c->show_finding && i < findings.count; i++)
-		c->show_finding(c->user, findings.items[i]);
+	(goes_on ? gt_audit_ended : gt_audit)(r->result, r->rundir->path, &findings);
+	for (size_t i = 0; c->show_finding && i < findings.count; i++) {
+		char *line = gt_format("%s; %s", findings.items[i],
+		                       goes_on ? "it is run again" : "--resume runs it again");
+		c->show_finding(c->user, line);
+		free(line);
+	}
 	bool found = findings.count > 0;
 	gt_names_free(&findings);
 	return found;
@@ -458,8 +462,10 @@ static void end_run(struct gt_runner *r)
 	}
 	if (r->fatal == GT_NOT_FOUND) // of a run that has begun: no wrong usage
 		r->err->code = r->fatal = GT_IO;
+	else if (!r->fatal && gt_journal_verify(&r->journal, r->err))
+		r->fatal = r->err->code;
 	bool complete = !r->stopping && !r->fatal;
-	if (complete && audit(r, true)) {
+	if (complete && audit(r, false)) {
 		complete = false;
 		r->reason = "audit";
 	}
@@ -499,12 +505,16 @@ static gt_code run_loop(struct gt_runner *r)
 static gt_code prepare_resume(struct gt_runner *r)
 {
 	const struct gt_run_config *c = r->config;
-	const size_t *verdicts = r->result->verdicts;
 	gt_code rc = gt_resume_check_tests(r->result, c->cases, c->expectations, r->err);
 	if (!rc)
 		rc = check_start(r);
-	if (!rc && !c->rerun_failed)
-		r->failures_before = verdicts[GT_VERDICT_FAIL] + verdicts[GT_VERDICT_XPASS];
+	if (!rc)
+		audit(r, true);
+	for (size_t i = 0; !rc && i < r->result->test_count; i++) {
+		const struct gt_test_result *t = &r->result->tests[i];
+		bool failed = t->verdict == GT_VERDICT_FAIL || t->verdict == GT_VERDICT_XPASS;
+		r->failures_before += failed && !gt_resume_is_due(t, c->rerun_failed);
+	}
 	return rc;
 }
 
@@ -517,10 +527,11 @@ gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundi
 	                        .err = err ? err : &own};
 	r->options = gt_options_to_json(config->plan.options);
 	r->notes = json_array();
-	gt_code rc = config->resumes ? prepare_resume(r) : GT_OK;
+	gt_code rc = gt_rundir_check_tests(rundir, config->cases, r->err);
+	if (!rc && config->resumes)
+		rc = prepare_resume(r);
 	r->next_case = rc ? 0 : find_due(r, 0);
-	bool nothing_left = config->resumes && result->complete && r->next_case == config->cases->count &&
-	                    !audit(r, false);
+	bool nothing_left = config->resumes && result->complete && r->next_case == config->cases->count;
 	if (!rc && !nothing_left)
 		rc = run_loop(r);
 	*signal_number = r->signal_number;

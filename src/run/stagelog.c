@@ -57,6 +57,8 @@ gt_code gt_stagelog_write(const char *folder, const char *test, enum gt_stage_id
 	struct gt_buf text = {0};
 	char *log = gt_format("%s/%s.log", folder, stage);
 	char *printed = gt_format("%s/%s.output", folder, stage);
+	gt_file_make_way(log);
+	gt_file_make_way(printed);
 	unlink(e->ok ? log : printed);
 	if (e->ok && !*output)
 		unlink(printed);

@@ -46,6 +46,8 @@ struct gt_test {
 	json_t *records;   // stages.json
 	json_t *inputs;    // of the stage that is under way; NULL if none is
 	bool unreadable;   // stages.json of an earlier run is; it stays as it is
+	bool evicted;      // its folder was removed or replaced, or cannot even be made
+	bool homeless;     // nothing can be written there; the audit will say so
 	bool refused;      // the stage may not begin: what is recorded of it stays as it is
 };
 
@@ -106,7 +108,9 @@ static void end_test(struct gt_test *t, const char *status, const char *why, con
 {
 	struct gt_runner *r = t->runner;
 	gt_json_set(t->records, "artifacts", json_boolean(r->config->keep_artifacts));
-	gt_code rc = t->unreadable ? GT_OK : gt_record_write(t->folder, t->records, r->err);
+	gt_code rc = GT_OK;
+	if (!t->unreadable && !t->homeless)
+		rc = gt_record_write(t->folder, t->records, r->err);
 	if (rc) {
 		gt_runner_fail(r, rc);
 	} else {
@@ -151,6 +155,8 @@ static bool is_tried_again(const struct gt_test *t, const struct gt_ending *e,
                            struct gt_failures *failures)
 {
 	const struct gt_retries *retries = &t->runner->config->plan.retries;
+	if (t->evicted) // with all that it would need
+		return false;
 	return e->host_gone || (!e->ok && gt_retry_again(retries, failures, e->why));
 }
 
@@ -188,6 +194,46 @@ static gt_code check_disk(const struct gt_test *t, const struct gt_ending *e)
 	return gt_rundir_check_disk(r->rundir, r->err);
 }
 
+// The test is to blame for what became of its folder, not the job, whose reply names files there, nor
+// the disk.
+static void blame_folder(struct gt_ending *e, const char *sentence)
+{
+	bool said = !e->ok && *e->message;
+	char *message = gt_format("%s%s%s", sentence, said ? "; " : "", said ? e->message : "");
+	free(e->message);
+	e->message = message;
+	e->ok = e->host_gone = false;
+	snprintf(e->why, sizeof e->why, "error");
+	json_decref(e->reply);
+	e->reply = NULL;
+}
+
+// A test whose folder is gone when a stage ends, or is elsewhere, has failed there. It gets a new one, for
+// its log and its records: nothing is ever written through a link.
+static gt_code keep_folder(struct gt_test *t, struct gt_ending *e)
+{
+	struct gt_runner *r = t->runner;
+	struct gt_err err = {0};
+	bool emptied = false;
+	if (t->homeless || !gt_rundir_check_folder(t->folder, &err))
+		return GT_OK;
+	gt_code rc = gt_rundir_check_place(r->rundir, r->err);
+	if (rc || err.code == GT_DISK)
+		return rc ? rc : gt_fail(r->err, GT_DISK, "%s", err.text);
+	blame_folder(e, err.text);
+	t->evicted = true;
+	t->homeless = gt_rundir_mend_folder(r->rundir, t->test, r->options, &emptied, &err);
+	if (t->homeless && err.code == GT_DISK)
+		return gt_fail(r->err, GT_DISK, "%s", err.text);
+	if (t->homeless)
+		blame_folder(e, err.text);
+	if (!emptied)
+		return GT_OK;
+	gt_record_lose_files(t->records);
+	t->unreadable = false; // nor is anything there that could not be read
+	return GT_OK;
+}
+
 static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *output,
                          json_t *identity)
 {
@@ -198,12 +244,12 @@ static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *out
 		leave(t);
 		return;
 	}
-	gt_code rc = GT_OK;
-	if (!e->ok) {
+	gt_code rc = keep_folder(t, e);
+	if (!rc && !e->ok) {
 		gt_stagelog_quote(e, output);
 		rc = check_disk(t, e);
 	}
-	if (!rc)
+	if (!rc && !t->homeless)
 		rc = gt_stagelog_write(t->folder, t->test->id, t->stage, e, output, r->err);
 	if (rc) {
 		gt_runner_fail(r, rc);
@@ -240,13 +286,23 @@ static bool left_nobody(const struct gt_ending *e)
 	return p->magic == GT_REPORT_MAGIC && p->isolated && !p->killed && p->leftovers == 0;
 }
 
-// What the instance has left running is the fault of the last stage that it served.
-static void blame_leftovers(struct gt_test *t, struct gt_ending *e)
+// What the instance has left running is the fault of the last stage that it served, which also tells what
+// all of them have used. How it ended after its last reply is nobody's.
+static void add_left(struct gt_test *t, struct gt_ending *e)
 {
-	e->report.leftovers += t->left.leftovers;
-	if (!e->report.leftover_names[0])
-		memcpy(e->report.leftover_names, t->left.leftover_names, sizeof t->left.leftover_names);
-	t->left = (struct gt_job_report){0};
+	struct gt_job_report *to = &e->report, *left = &t->left;
+	if (to->magic != GT_REPORT_MAGIC && left->magic == GT_REPORT_MAGIC) {
+		to->magic = left->magic;
+		to->user_us = left->user_us;
+		to->system_us = left->system_us;
+		to->max_rss_kb = left->max_rss_kb;
+		to->output_bytes = left->output_bytes;
+		to->dropped_bytes = left->dropped_bytes;
+	}
+	to->leftovers += left->leftovers;
+	if (!to->leftover_names[0])
+		memcpy(to->leftover_names, left->leftover_names, sizeof left->leftover_names);
+	*left = (struct gt_job_report){0};
 }
 
 static void conclude(struct gt_test *t, struct gt_ending *e, const char *worker,
@@ -257,7 +313,7 @@ static void conclude(struct gt_test *t, struct gt_ending *e, const char *worker,
 		start_stage(t);
 		return;
 	}
-	blame_leftovers(t, e);
+	add_left(t, e);
 	if (t->runner->config->plan.leak_fails)
 		gt_ending_judge_leak(e, worker);
 	// A process of one job says with its reply which engine it has loaded.
@@ -501,6 +557,10 @@ static void start_stage(struct gt_test *t)
 		return;
 	struct gt_err err = {0};
 	json_t *needs;
+	if (gt_rundir_check_folder(t->folder, &err)) { // another test, or a test class that goes on
+		fail_stage(t, "error", "");
+		return;
+	}
 	if (gt_plan_check(plan, t->test, t->stage, stages_of(t), &needs, &err)) {
 		json_decref(needs);
 		t->refused = true;
@@ -593,12 +653,16 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 	struct gt_err err = {0};
 	gt_code rc = gt_rundir_test(r->rundir, test, r->options, plan->stages[GT_SETUP],
 	                            plan->options->load_inputs, &t->records, &err);
-	if (rc && rc != GT_BAD_DATA) {
-		if (!r->fatal)
-			*r->err = err;
-		gt_runner_fail(r, rc);
-		leave(t);
-		return;
+	if (rc && rc != GT_BAD_DATA) { // a folder that cannot be used is one test's, if the others are well
+		struct gt_err place = {0};
+		t->evicted = t->homeless = rc != GT_DISK && !gt_rundir_check_place(r->rundir, &place);
+		if (!t->homeless) {
+			if (!r->fatal)
+				*r->err = place.code ? place : err;
+			gt_runner_fail(r, r->err->code);
+			leave(t);
+			return;
+		}
 	}
 	gt_json_set(t->records, "test", gt_json_text(test->id));
 	if (rc)

@@ -198,6 +198,10 @@ static gt_code load_fake(const char *spec, struct gt_cases *cases, struct gt_err
 	const char *name;
 	json_t *orders;
 	json_object_foreach(tests, name, orders) {
+		if (!*name) {
+			rc = gt_fail(err, GT_BAD_DATA, "'%s' has a test without a name", spec);
+			break;
+		}
 		struct gt_case *c = add_case(cases, spec, name, strlen(name), gt_strdup(path));
 		c->kind = GT_CASE_FAKE;
 		c->opset = 0;
