@@ -199,14 +199,18 @@ class Damage(support.TestCase):
                         self.assertTrue(run.results["complete"])
                         self.assertEqual([run.end(t) for t in "abc"], ends)
         self.assertEqual(codes, {1, 2})
-        # Nobody did a test that had ended anew: its record has to be whole.
+        # A test that had ended is run anew if its record is not whole.
         shutil.rmtree(self.path("r"))
         shutil.copytree(self.path("on"), self.path("r"))
         self.write(journal[:-20], "events.jsonl")
         self.write(b"{}", "a", "stages.json")
         ran = self.gauntlet("run", "-r", "r", *flags, "--resume", env=env)
-        self.assertEqual(ran.code, 6, ran)
-        self.assertIn("a/stages.json' is damaged", ran.err)
+        self.assertEqual(ran.code, 1, ran)
+        self.assertRegex(ran.err, r"\Agauntlet: audit: 'a' ended as PASS, but '[^\n]*/a/stages.json' is "
+                         r"damaged[^\n]*; it is run again\n\Z")
+        run = support.Run(self.path("r"))
+        self.assertTrue(run.results["complete"])
+        self.assertEqual([run.end(t) for t in "abc"], ends)
 
     def test_audit(self):
         """What is damaged before its run has ended backs no result, and each of its files counts."""
@@ -247,11 +251,26 @@ class Damage(support.TestCase):
                      r"'partial' ended as compilation, but there is no '[^\n]*/partial/stages.json'"):
             self.assertRegex(errors, r"(?m)^gauntlet: audit: " + says)
         self.assertEqual(errors.count("gauntlet: audit:"), 6, errors)
+        self.assertEqual(errors.count("; --resume runs it again\n"), 6, errors)
         # It is not forgotten: the reports of this run say so as well.
         self.assertFalse(support.read_json(self.path("audit", "results.json"))["complete"])
         ran = self.gauntlet("report", "audit")
         self.assertEqual(ran.code, 6, ran)
         self.assertIn("INCOMPLETE (audit): there are results that the files do not back", ran.out)
+        # What the audit has found can be repaired, once and for all.
+        again = ["run", "-r", "audit", "-j", "1", "--suite", fake, "--timeout", "setup=3", "--retries",
+                 "timeout=0", "--resume"]
+        ran = self.gauntlet(*again, env={"GAUNTLET_FAKE": "1"})
+        self.assertEqual(ran.code, 1, ran)
+        self.assertEqual(ran.err.count("; it is run again\n"), 6, ran)
+        run = support.Run(self.path("audit"))
+        self.assertTrue(run.results["complete"])
+        for test in tests:
+            self.assertEqual(run.end(test)[0], "PASS" if not orders[test] else "compilation")
+        resumed = [e for e in run.events() if e["event"] == "run-resume"]
+        self.assertEqual(sorted(resumed[0]["again"]), sorted(set(tests) - {"fine"}))
+        ran = self.gauntlet(*again, env={"GAUNTLET_FAKE": "1"})
+        self.assertEqual((ran.code, ran.err), (1, ""), ran)
 
     def test_audit_of_what_is_kept(self):
         """What a test leaves without artifacts is enough, also when the run goes on with them."""
@@ -265,8 +284,10 @@ class Damage(support.TestCase):
         self.assertTrue(run.results["complete"])
         os.remove(self.path("kept", "a", "output.json"))
         ran = self.gauntlet("run", "-r", "kept", *flags[:2], "--resume", env=env)
-        self.assertEqual(ran.code, 6, ran)
-        self.assertIn("/a/output.json' that compiled_inference left is not there", ran.err)
+        self.assertEqual(ran.code, 1, ran)
+        self.assertIn("/a/output.json' that compiled_inference left is not there; it is run again",
+                      ran.err)
+        self.assertTrue(os.path.exists(self.path("kept", "a", "output.json")))
 
     def test_records_of_somebody_else(self):
         self.copy()

@@ -111,19 +111,66 @@ class Example(support.TestCase):
     def test_record_of_a_stage_by_hand(self):
         self.run_tests("hand", "--suite", EXAMPLE, "scaled_gelu_tanh", "-d", "local-sync", code=0)
         path = self.path("hand", "scaled_gelu_tanh", "stages.json")
+        records = support.read_json(path)["stages"]
         for stage in ("setup", "construct_inputs", "native_inference", "postprocessing"):
             was = support.read_json(path)["stages"][stage]
             ran = self.gauntlet("stage", stage, "hand/scaled_gelu_tanh")
             self.assertEqual(ran.code, 0, ran)
             now = support.read_json(path)["stages"][stage]
-            # Of a class that serves on nobody counts what one stage used; inputs are made for it.
+            # Of a class that serves on nobody counts what one stage used: the last one, postprocessing,
+            # tells it of all. Inputs are made for it.
             counted = {"user_seconds", "system_seconds", "max_rss_kb", "output_bytes",
                        "dropped_bytes"}
-            self.assertEqual(set(now) - set(was), counted if stage != "construct_inputs" else set())
+            by_itself = stage in ("construct_inputs", "postprocessing")
+            self.assertEqual(set(now) - set(was), set() if by_itself else counted)
             self.assertLessEqual(counted, set(now))
             for member in ("ok", "why", "message", "attempt", "inputs", "files", "detail", "basis",
                            "tool"):
                 self.assertEqual(now[member], was[member], (stage, member))
+        last = records["postprocessing"]
+        self.assertGreater(last["user_seconds"] + last["system_seconds"], 0)
+        self.assertGreater(last["max_rss_kb"], 10000)
+
+    def test_what_a_class_used(self):
+        """Counted where it ends, of its whole life, and without a word about the verdict."""
+        file = write_text(self.path("busy.py"), HEAD + """
+import sys, time
+
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+    print("x" * 999, flush=True)
+
+@register("busy")
+class Busy(Base):
+    def forward(self, inputs):
+        burn(0.4)
+        return super().forward(inputs)
+
+    def apply_postprocessing(self, outputs):
+        burn(0.3)
+        return super().apply_postprocessing(outputs)
+
+@register("stops")
+class Stops(Busy):
+    def forward(self, inputs):
+        super().forward(inputs)
+        raise ValueError("not today")
+""")
+        _, run = self.run_tests("busy", "--suite", file, "-d", "local-sync", code=1)
+        self.assertEqual(run.end("busy"), ("PASS", ""))
+        self.assertEqual(run.end("stops"), ("native_inference", "error"))
+        ends = {(e["test"], e["stage"]): e for e in run.events() if e["event"] == "stage-end"}
+        for test, stage, cpu, printed in (("busy", "postprocessing", 0.7, 3000),
+                                          ("stops", "native_inference", 0.4, 1000)):
+            with self.subTest(test):
+                end = ends[test, stage]
+                self.assertGreaterEqual(end["user_seconds"] + end["system_seconds"], cpu)
+                self.assertGreaterEqual(end["output_bytes"], printed)
+                self.assertEqual(end["dropped_bytes"], 0)
+                self.assertGreater(end["max_rss_kb"], 10000)
+        self.assertNotIn("user_seconds", ends["busy", "native_inference"])
 
     def test_a_hook_that_kills_its_process(self):
         file = write_text(self.path("deadly.py"), HEAD + """

@@ -290,6 +290,19 @@ class Sometimes(OnnxTest):
         self.assertTrue(run["sometimes"]["flaky"])
         self.assertIn("flaky", ran.out)
 
+    def test_results_that_are_not_backed(self):
+        """They are run again, and count for --max-failures as if they had never been."""
+        shutil.copytree(self.path("whole"), self.path("unbacked"))
+        shutil.rmtree(self.path("unbacked", "passes"))
+        os.remove(self.path("unbacked", "errs", "import_model.log"))
+        ran, run = self.fake("unbacked", "--resume", "--max-failures", "5", code=1)
+        self.same(run)
+        self.assertEqual(ran.err.count("it is run again\n"), 2, ran)
+        resumed = [e for e in run.events() if e["event"] == "run-resume"]
+        self.assertEqual(set(resumed[0]["again"]), {"passes", "errs"})
+        ran, run = self.fake("unbacked", "--resume", code=1)
+        self.assertEqual(ran.err, "")
+
     def test_full_disk(self):
         """A run that the disk has stopped goes on when there is room."""
         if os.geteuid() != 0:

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "run/audit.h"
 #include "run/record.h"
+#include "run/resume.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -134,6 +135,7 @@ static char *audit(void)
 	struct gt_names findings = {0};
 	gt_audit(&result, folder, &findings);
 	assert_true(findings.count <= 1);
+	assert_int_equal(test.unbacked, findings.count);
 	char *finding = findings.count ? gt_strdup(findings.items[0]) : NULL;
 	gt_names_free(&findings);
 	return finding;
@@ -327,8 +329,18 @@ static void test_unreadable(void **state)
 static void test_no_result(void **state)
 {
 	(void)state;
+	struct gt_result result = {.tests = &test, .test_count = 1};
+	struct gt_names findings = {0};
+	drop("stages.json");
+	gt_audit_ended(&result, folder, &findings);
+	assert_int_equal(findings.count, 1);
+	assert_true(test.unbacked && gt_resume_is_due(&test, false));
 	end_test("", "", "");
 	expect_finding("must have a result");
+	// A run that goes on does these anyway.
+	gt_audit_ended(&result, folder, &findings);
+	assert_int_equal(findings.count, 1);
+	gt_names_free(&findings);
 }
 
 // As many tests as onnx-node has, with all their files, cost less than a second.

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,12 +108,17 @@ static void test_failures(void **state)
 	assert_int_equal(symlink("/dev/full", path), 0);
 	assert_int_equal(gt_journal_create(folder, &j, &err), GT_OK);
 	assert_int_equal(append(&j, "one"), GT_OK);
-	close(j.fd);
-	j.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	struct rlimit before, most;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	most = (struct rlimit){(rlim_t)j.length, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &most), 0);
 	assert_int_equal(append(&j, "two"), GT_DISK);
-	assert_string_equal(err.text, "cannot write the journal events.jsonl: No space left on device");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_string_equal(err.text, "cannot write the journal events.jsonl: File too large");
 	assert_int_equal(j.seq, 1); // it has not happened
-	assert_int_equal(gt_journal_close(&j, &err), GT_OK); // nothing to bring to this disk
+	assert_int_equal(gt_journal_close(&j, &err), GT_OK);
+	assert_int_equal(gt_journal_close(&j, &err), GT_OK);
 }
 
 // Behind the last whole line: numbers and times go on, what was torn is gone.
@@ -124,8 +131,10 @@ static void test_continue(void **state)
 	assert_int_equal(gt_journal_create(folder, &j, &err), GT_OK);
 	assert_int_equal(append(&j, "one"), GT_OK);
 	assert_int_equal(append(&j, "two"), GT_OK);
-	assert_int_equal(write(j.fd, "{\"seq\":2,", 9), 9);
 	assert_int_equal(gt_journal_close(&j, &err), GT_OK);
+	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	assert_int_equal(write(fd, "{\"seq\":2,", 9), 9);
+	close(fd);
 	assert_int_equal(count_events(&torn), 2);
 	end.events = 2;
 	end.length = torn;
@@ -141,11 +150,67 @@ static void test_continue(void **state)
 	assert_non_null(strstr(err.text, "to go on with it"));
 }
 
+static void assert_says(gt_code rc, const char *part)
+{
+	assert_int_equal(rc, GT_DISK);
+	if (!strstr(err.text, part) || !strstr(err.text, folder) || !strstr(err.text, "run again"))
+		fail_msg("'%s' does not say '%s'", err.text, part);
+}
+
+// Nothing is appended to a journal that somebody has touched, nor is it taken for what was written.
+static void test_touched(void **state)
+{
+	(void)state;
+	struct gt_journal j;
+	struct gt_journal_end end = {0};
+	int64_t torn;
+	char byte = 0;
+	assert_int_equal(gt_journal_create(folder, &j, &err), GT_OK);
+	for (int i = 0; i < 700; i++) // more than is read at once
+		assert_int_equal(append(&j, "some text that makes a longer line of an event, and so on and on"),
+		                 GT_OK);
+	assert_int_equal(gt_journal_verify(&j, &err), GT_OK);
+	assert_true(j.length > 70000 && j.length == gt_file_size(path));
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	int64_t places[] = {0, j.length / 2, j.length - 1};
+	for (size_t i = 0; i < GT_COUNTOF(places); i++) {
+		assert_int_equal(pread(fd, &byte, 1, places[i]), 1);
+		assert_int_equal(pwrite(fd, "?", 1, places[i]), 1);
+		assert_says(gt_journal_verify(&j, &err), "was changed during the run");
+		assert_int_equal(pwrite(fd, &byte, 1, places[i]), 1);
+		assert_int_equal(gt_journal_verify(&j, &err), GT_OK);
+	}
+	assert_int_equal(pwrite(fd, "x", 1, j.length), 1);
+	assert_says(append(&j, "more"), "was changed during the run: it has");
+	assert_int_equal(ftruncate(fd, j.length), 0);
+	assert_int_equal(append(&j, "more"), GT_OK);
+	// Who goes on knows what was there before.
+	assert_int_equal(gt_journal_close(&j, &err), GT_OK);
+	end.events = (uint64_t)count_events(&torn);
+	end.length = gt_file_size(path);
+	assert_int_equal(gt_journal_continue(folder, &end, &j, &err), GT_OK);
+	assert_int_equal(append(&j, "more"), GT_OK);
+	assert_int_equal(gt_journal_verify(&j, &err), GT_OK);
+	assert_int_equal(pwrite(fd, "?", 1, 5), 1);
+	assert_says(gt_journal_verify(&j, &err), "was changed during the run");
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_says(append(&j, "more"), "it has 0 bytes where");
+	assert_int_equal(gt_file_size(path), 0);
+	close(fd);
+	// The same bytes in another file are not it.
+	assert_int_equal(unlink(path), 0);
+	assert_says(append(&j, "more"), "was removed or replaced");
+	assert_says(gt_journal_verify(&j, &err), "was removed or replaced");
+	assert_int_equal(gt_file_write(path, "", 0, &err), GT_OK);
+	assert_says(append(&j, "more"), "was removed or replaced");
+	assert_says(gt_journal_close(&j, &err), "was removed or replaced");
+}
+
 #define JOURNAL_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {JOURNAL_TEST(test_lines), JOURNAL_TEST(test_failures),
-	                                   JOURNAL_TEST(test_continue)};
+	                                   JOURNAL_TEST(test_continue), JOURNAL_TEST(test_touched)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -445,6 +445,120 @@ static void test_lock_is_a_pipe(void **state)
 	gt_rundir_close(&dir);
 }
 
+static void assert_folder(const char *says)
+{
+	gt_code rc = gt_rundir_check_folder("run/t", &err);
+	assert_int_equal(rc, says ? GT_BAD_DATA : GT_OK);
+	if (says && !strstr(err.text, says))
+		fail_msg("'%s' does not say '%s'", err.text, says);
+}
+
+static void mend(bool expected)
+{
+	struct gt_case test = {.id = (char[]){"t"}, .name = (char[]){"t"}, .suite = (char[]){"s"},
+	                       .folder = (char[]){"t"}, .model = (char[]){"/m"}};
+	json_t *options = json_object();
+	bool emptied = !expected;
+	if (gt_rundir_mend_folder(&dir, &test, options, &emptied, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(emptied, expected);
+	assert_true(gt_is_file("run/t/test.json"));
+	assert_folder(NULL);
+	json_decref(options);
+}
+
+// The folder of a test that did not leave it alone.
+static void test_folder_that_was_lost(void **state)
+{
+	(void)state;
+	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
+	assert_folder("'run/t' was removed");
+	mend(true);
+	put("x");
+	mend(false);
+	assert_true(gt_is_file("run/t/x"));
+	assert_int_equal(gt_remove_tree("run/t", &err), GT_OK);
+	assert_int_equal(gt_file_write("run/t", "x", 1, &err), GT_OK);
+	assert_folder("'run/t' was replaced by what is no folder");
+	mend(true);
+	// Where a link leads nothing is touched, be it another test's folder.
+	assert_int_equal(gt_make_folders("run/other", &err), GT_OK);
+	assert_int_equal(gt_file_write("run/other/test.json", "x", 1, &err), GT_OK);
+	static const char *const targets[] = {"other", "t", "nowhere", "/"};
+	for (size_t i = 0; i < GT_COUNTOF(targets); i++) {
+		assert_int_equal(gt_remove_tree("run/t", &err), GT_OK);
+		assert_int_equal(symlink(targets[i], "run/t"), 0);
+		assert_folder("'run/t' was replaced by a link");
+		mend(true);
+		assert_int_equal(gt_file_size("run/other/test.json"), 1);
+	}
+	// What stands in the place of test.json, or of what it is at first, is ours too.
+	static const char *const names[] = {"run/t/test.json", "run/t/.test.json.tmp"};
+	for (size_t i = 0; i < GT_COUNTOF(names); i++) {
+		unlink(names[i]);
+		assert_int_equal(mkdir(names[i], 0755), 0);
+		mend(false);
+		unlink(names[i]);
+		assert_int_equal(mkfifo(names[i], 0644), 0);
+		mend(false);
+	}
+	// No folder is made where the run directory is gone.
+	assert_int_equal(rename("run", "moved"), 0);
+	struct gt_case test = {.id = (char[]){"t"}, .folder = (char[]){"t"}};
+	bool emptied;
+	assert_int_equal(gt_rundir_mend_folder(&dir, &test, NULL, &emptied, &err), GT_NOT_FOUND);
+	assert_int_equal(gt_rundir_check_place(&dir, &err), GT_DISK);
+	assert_false(gt_is_folder("run"));
+	gt_rundir_close(&dir);
+}
+
+// Root may do anything: this is for the others.
+static void test_folder_that_was_closed(void **state)
+{
+	(void)state;
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (geteuid() == 0 && (chown(folder, 65534, 65534) != 0 || setgid(65534) || setuid(65534)))
+			_exit(1);
+		assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
+		put("x");
+		static const mode_t modes[] = {0, 0500, 0300, 0600};
+		for (size_t i = 0; i < GT_COUNTOF(modes); i++) {
+			assert_int_equal(chmod("run/t", modes[i]), 0);
+			assert_folder("'run/t' was closed to us");
+			mend(false);
+			assert_true(gt_is_file("run/t/x"));
+		}
+		assert_int_equal(gt_rundir_check_place(&dir, &err), GT_OK);
+		assert_int_equal(chmod("run", 0500), 0);
+		assert_int_equal(gt_rundir_check_place(&dir, &err), GT_DISK);
+		assert_non_null(strstr(err.text, "can no longer be written to: Permission denied"));
+		assert_int_equal(chmod("run", 0700), 0);
+		gt_rundir_close(&dir);
+		_exit(0);
+	}
+	int status = -1;
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
+}
+
+// A file where a test needs its folder may be somebody's: no run begins there.
+static void test_file_in_the_way(void **state)
+{
+	(void)state;
+	struct gt_case test = {.id = (char[]){"a t"}, .folder = (char[]){"t"}};
+	struct gt_cases cases = {.items = &test, .count = 1};
+	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
+	assert_int_equal(gt_rundir_check_tests(&dir, &cases, &err), GT_OK);
+	assert_int_equal(symlink("nowhere", "run/t"), 0);
+	assert_int_equal(gt_rundir_check_tests(&dir, &cases, &err), GT_OK);
+	assert_int_equal(unlink("run/t"), 0);
+	assert_int_equal(gt_file_write("run/t", "x", 1, &err), GT_OK);
+	assert_int_equal(gt_rundir_check_tests(&dir, &cases, &err), GT_BAD_USAGE);
+	assert_non_null(strstr(err.text, "/run/t' is in the place of the folder of test 'a t': move it"));
+	gt_rundir_close(&dir);
+}
+
 #define DIR_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -455,6 +569,8 @@ int main(void)
 		DIR_TEST(test_scratch), DIR_TEST(test_scratch_again), DIR_TEST(test_folder_of_a_test),
 		DIR_TEST(test_record_of_kept_inputs), DIR_TEST(test_last_jobs),
 		DIR_TEST(test_links), DIR_TEST(test_lock_is_a_pipe),
+		DIR_TEST(test_folder_that_was_lost), DIR_TEST(test_folder_that_was_closed),
+		DIR_TEST(test_file_in_the_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
