@@ -462,8 +462,8 @@ static void end_run(struct gt_runner *r)
 	}
 	if (r->fatal == GT_NOT_FOUND) // of a run that has begun: no wrong usage
 		r->err->code = r->fatal = GT_IO;
-	else if (!r->fatal && gt_journal_verify(&r->journal, r->err))
-		r->fatal = r->err->code;
+	if (!r->fatal)
+		r->fatal = gt_journal_verify(&r->journal, r->err);
 	bool complete = !r->stopping && !r->fatal;
 	if (complete && audit(r, false)) {
 		complete = false;

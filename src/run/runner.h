@@ -31,8 +31,8 @@ struct gt_run_config {
 	// Called with true before this process is stopped (Ctrl-Z) and when it no longer catches signals,
 	// with false when it goes on: what was changed of the terminal has to be put back. May be NULL.
 	void (*suspend)(void *user, bool stop);
-	// Called at the end of the run for each result that its audit refuses (run/audit.h), with a
-	// sentence. May be NULL.
+	// Called at the end of the run, and before one goes on, for each result that its audit refuses
+	// (run/audit.h), with a sentence. May be NULL.
 	void (*show_finding)(void *user, const char *finding);
 	void *user;
 };
