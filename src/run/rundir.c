@@ -383,14 +383,13 @@ char *gt_rundir_test_path(const struct gt_rundir *r, const struct gt_case *test)
 
 // Never a link: setup empties this folder, and all stages write there. Nor is it made where the run
 // directory is gone.
-static gt_code make_test_folder(const char *path, bool *made, struct gt_err *err)
+static gt_code make_test_folder(const char *path, struct gt_err *err)
 {
 	struct stat st;
 	gt_code rc = GT_OK;
 	if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode))
 		rc = gt_remove_tree(path, err); // of a link, only the link
-	*made = !rc && mkdir(path, 0755) == 0;
-	if (rc || *made)
+	if (rc || mkdir(path, 0755) == 0)
 		return rc;
 	if (errno != EEXIST)
 		return gt_fail_errno(err, "cannot make the test's folder '%s'", path);
@@ -415,10 +414,15 @@ gt_code gt_rundir_check_tests(const struct gt_rundir *r, const struct gt_cases *
 	return rc;
 }
 
-gt_code gt_rundir_check_folder(const char *folder, struct gt_err *err)
+int gt_rundir_hold(const char *folder)
+{
+	return open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+gt_code gt_rundir_check_folder(const char *folder, int held, struct gt_err *err)
 {
 	static const char rule[] = "a test must leave its folder alone";
-	struct stat st;
+	struct stat st, then;
 	const char *what = NULL;
 	if (lstat(folder, &st) != 0 && errno != ENOENT)
 		return gt_fail_errno(err, "cannot look at the test's folder '%s'", folder);
@@ -428,16 +432,18 @@ gt_code gt_rundir_check_folder(const char *folder, struct gt_err *err)
 		what = "was replaced by a link";
 	else if (!S_ISDIR(st.st_mode))
 		what = "was replaced by what is no folder";
+	else if (fstat(held, &then) == 0 && (st.st_dev != then.st_dev || st.st_ino != then.st_ino))
+		what = "was replaced by another one";
 	else if (access(folder, R_OK | W_OK | X_OK) != 0 && errno == EACCES)
 		what = "was closed to us";
 	return what ? gt_fail(err, GT_BAD_DATA, "the test's folder '%s' %s: %s", folder, what, rule) : GT_OK;
 }
 
 gt_code gt_rundir_mend_folder(const struct gt_rundir *r, const struct gt_case *test,
-                              const json_t *options, bool *emptied, struct gt_err *err)
+                              const json_t *options, struct gt_err *err)
 {
 	char *folder = gt_rundir_test_path(r, test);
-	gt_code rc = make_test_folder(folder, emptied, err);
+	gt_code rc = make_test_folder(folder, err);
 	if (!rc)
 		rc = gt_record_write_test(folder, test, options, err);
 	free(folder);
@@ -463,8 +469,7 @@ gt_code gt_rundir_test(const struct gt_rundir *r, const struct gt_case *test,
 {
 	char *folder = gt_rundir_test_path(r, test);
 	*records = NULL;
-	bool made;
-	gt_code rc = make_test_folder(folder, &made, err);
+	gt_code rc = make_test_folder(folder, err);
 	if (!rc && (!fresh || keep_inputs))
 		rc = gt_record_read(folder, records, err);
 	if (!rc && fresh && *records)

@@ -58,12 +58,17 @@ GT_MUST_USE gt_code gt_rundir_check_tests(const struct gt_rundir *rundir,
                                           const struct gt_cases *cases, struct gt_err *err);
 
 // GT_BAD_DATA, and a sentence, if a test's folder is gone, or is now a link or a file, or can no longer be
-// written to: the run is well, the test is not.
-GT_MUST_USE gt_code gt_rundir_check_folder(const char *folder, struct gt_err *err);
+// written to: the run is well, the test is not. `held` is what gt_rundir_hold() gave of it before; if it is not
+// -1, the folder must still be that one.
+GT_MUST_USE gt_code gt_rundir_check_folder(const char *folder, int held, struct gt_err *err);
 
-// Make such a folder anew, with its test.json. *emptied: nothing is left of what was in it.
+// A descriptor of a folder, to know it again; -1 if it is none.
+int gt_rundir_hold(const char *folder);
+
+// Make such a folder anew, or open it again, with its test.json; what stands in its place goes, but for
+// another folder.
 GT_MUST_USE gt_code gt_rundir_mend_folder(const struct gt_rundir *rundir, const struct gt_case *test,
-                                          const json_t *options, bool *emptied, struct gt_err *err);
+                                          const json_t *options, struct gt_err *err);
 
 // GT_DISK, and a sentence, if the run directory is no longer the one that was opened, or is closed to us.
 GT_MUST_USE gt_code gt_rundir_check_place(const struct gt_rundir *rundir, struct gt_err *err);

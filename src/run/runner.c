@@ -375,10 +375,10 @@ static void find_needs(struct gt_runner *r)
 				r->needs[gt_plan_place(&c->plan, &c->cases->items[i], s).host] = true;
 }
 
-// What a run has open beside its tests, with what a job needs while it starts; and a test: a job and an
-// idle instance, of three descriptors each.
+// What a run has open beside its tests, with what a job needs while it starts; and a test: its folder, a job
+// and an idle instance, of three descriptors each.
 #define OWN_DESCRIPTORS 64
-#define TEST_DESCRIPTORS 6
+#define TEST_DESCRIPTORS 7
 
 // Jobs inherit the higher limit, but hold four descriptors themselves.
 int gt_run_room(int jobs)

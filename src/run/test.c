@@ -46,6 +46,7 @@ struct gt_test {
 	json_t *records;   // stages.json
 	json_t *inputs;    // of the stage that is under way; NULL if none is
 	bool unreadable;   // stages.json of an earlier run is; it stays as it is
+	int home;          // its folder, held
 	bool evicted;      // its folder was removed or replaced, or cannot even be made
 	bool homeless;     // nothing can be written there; the audit will say so
 	bool refused;      // the stage may not begin: what is recorded of it stays as it is
@@ -83,6 +84,8 @@ static void leave(struct gt_test *t)
 	json_decref(t->test_json);
 	json_decref(t->records);
 	json_decref(t->inputs);
+	if (t->home >= 0)
+		close(t->home);
 	free(t->folder);
 	free(t);
 	gt_runner_slot_free(r, slot);
@@ -208,29 +211,36 @@ static void blame_folder(struct gt_ending *e, const char *sentence)
 	e->reply = NULL;
 }
 
+static void hold_folder(struct gt_test *t)
+{
+	if (t->home >= 0)
+		close(t->home);
+	t->home = gt_rundir_hold(t->folder);
+}
+
 // A test whose folder is gone when a stage ends, or is elsewhere, has failed there. It gets a new one, for
 // its log and its records: nothing is ever written through a link.
 static gt_code keep_folder(struct gt_test *t, struct gt_ending *e)
 {
 	struct gt_runner *r = t->runner;
 	struct gt_err err = {0};
-	bool emptied = false;
-	if (t->homeless || !gt_rundir_check_folder(t->folder, &err))
+	if (t->homeless || !gt_rundir_check_folder(t->folder, t->home, &err))
 		return GT_OK;
 	gt_code rc = gt_rundir_check_place(r->rundir, r->err);
 	if (rc || err.code == GT_DISK)
 		return rc ? rc : gt_fail(r->err, GT_DISK, "%s", err.text);
 	blame_folder(e, err.text);
 	t->evicted = true;
-	t->homeless = gt_rundir_mend_folder(r->rundir, t->test, r->options, &emptied, &err);
+	t->homeless = gt_rundir_mend_folder(r->rundir, t->test, r->options, &err);
 	if (t->homeless && err.code == GT_DISK)
 		return gt_fail(r->err, GT_DISK, "%s", err.text);
 	if (t->homeless)
 		blame_folder(e, err.text);
-	if (!emptied)
-		return GT_OK;
-	gt_record_lose_files(t->records);
-	t->unreadable = false; // nor is anything there that could not be read
+	if (gt_rundir_check_folder(t->folder, t->home, NULL)) { // what was in it has gone with it
+		gt_record_lose_files(t->records);
+		t->unreadable = false;
+	}
+	hold_folder(t);
 	return GT_OK;
 }
 
@@ -557,7 +567,7 @@ static void start_stage(struct gt_test *t)
 		return;
 	struct gt_err err = {0};
 	json_t *needs;
-	if (gt_rundir_check_folder(t->folder, &err)) { // another test, or a test class that goes on
+	if (gt_rundir_check_folder(t->folder, t->home, &err)) { // another test, or a test class that goes on
 		fail_stage(t, "error", "");
 		return;
 	}
@@ -646,7 +656,7 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 {
 	const struct gt_plan *plan = &r->config->plan;
 	struct gt_test *t = gt_zalloc(1, sizeof *t);
-	*t = (struct gt_test){.runner = r, .slot = slot, .test = test, .attempt = 1,
+	*t = (struct gt_test){.runner = r, .slot = slot, .test = test, .attempt = 1, .home = -1,
 	                      .test_json = gt_case_to_json(test),
 	                      .folder = gt_rundir_test_path(r->rundir, test)};
 	r->slots[slot] = t;
@@ -664,6 +674,7 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 			return;
 		}
 	}
+	hold_folder(t);
 	gt_json_set(t->records, "test", gt_json_text(test->id));
 	if (rc)
 		begin_refused(t, err.text);

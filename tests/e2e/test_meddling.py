@@ -26,6 +26,8 @@ def replace(folder, by):
     shutil.rmtree(folder)
     if by == "file":
         open(folder, "w").close()
+    elif by == "folder":
+        os.mkdir(folder)
     elif by == "pipe":
         os.mkfifo(folder)
     elif by:
@@ -47,6 +49,7 @@ def meddler(name, **members):
 
 meddler("removed")
 meddler("file", by="file")
+meddler("folder", by="folder")
 meddler("pipe", by="pipe")
 meddler("outside", by=OUTSIDE)
 meddler("neighbour", by=NEIGHBOUR)
@@ -111,7 +114,7 @@ class Pipes(Base):
 class Innocent(Base):
     pass
 """
-SAYS = {"file": "by what is no folder", "pipe": "by what is no folder", "outside": "by a link",
+SAYS = {"folder": "by another one", "file": "by what is no folder", "pipe": "by what is no folder", "outside": "by a link",
         "neighbour": "by a link", "nowhere": "by a link", "itself": "by a link", "removed": "removed",
         "raises": "; forward: ValueError: not today", "crashes": "the test class crashed",
         "hangs": "did not end within"}

@@ -447,21 +447,19 @@ static void test_lock_is_a_pipe(void **state)
 
 static void assert_folder(const char *says)
 {
-	gt_code rc = gt_rundir_check_folder("run/t", &err);
+	gt_code rc = gt_rundir_check_folder("run/t", -1, &err);
 	assert_int_equal(rc, says ? GT_BAD_DATA : GT_OK);
 	if (says && !strstr(err.text, says))
 		fail_msg("'%s' does not say '%s'", err.text, says);
 }
 
-static void mend(bool expected)
+static void mend(void)
 {
 	struct gt_case test = {.id = (char[]){"t"}, .name = (char[]){"t"}, .suite = (char[]){"s"},
 	                       .folder = (char[]){"t"}, .model = (char[]){"/m"}};
 	json_t *options = json_object();
-	bool emptied = !expected;
-	if (gt_rundir_mend_folder(&dir, &test, options, &emptied, &err))
+	if (gt_rundir_mend_folder(&dir, &test, options, &err))
 		fail_msg("%s", err.text);
-	assert_int_equal(emptied, expected);
 	assert_true(gt_is_file("run/t/test.json"));
 	assert_folder(NULL);
 	json_decref(options);
@@ -473,14 +471,27 @@ static void test_folder_that_was_lost(void **state)
 	(void)state;
 	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
 	assert_folder("'run/t' was removed");
-	mend(true);
+	mend();
 	put("x");
-	mend(false);
+	mend();
+	assert_true(gt_is_file("run/t/x"));
+	// Another folder is not it, whatever it holds, as often as one comes and goes.
+	int held = gt_rundir_hold("run/t");
+	assert_true(held >= 0);
+	assert_int_equal(gt_rundir_check_folder("run/t", held, &err), GT_OK);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(gt_remove_tree("run/t", &err), GT_OK);
+		put("x");
+		assert_int_equal(gt_rundir_check_folder("run/t", held, &err), GT_BAD_DATA);
+		assert_non_null(strstr(err.text, "'run/t' was replaced by another one"));
+	}
+	close(held);
+	mend();
 	assert_true(gt_is_file("run/t/x"));
 	assert_int_equal(gt_remove_tree("run/t", &err), GT_OK);
 	assert_int_equal(gt_file_write("run/t", "x", 1, &err), GT_OK);
 	assert_folder("'run/t' was replaced by what is no folder");
-	mend(true);
+	mend();
 	// Where a link leads nothing is touched, be it another test's folder.
 	assert_int_equal(gt_make_folders("run/other", &err), GT_OK);
 	assert_int_equal(gt_file_write("run/other/test.json", "x", 1, &err), GT_OK);
@@ -489,7 +500,8 @@ static void test_folder_that_was_lost(void **state)
 		assert_int_equal(gt_remove_tree("run/t", &err), GT_OK);
 		assert_int_equal(symlink(targets[i], "run/t"), 0);
 		assert_folder("'run/t' was replaced by a link");
-		mend(true);
+		assert_int_equal(gt_rundir_hold("run/t"), -1);
+		mend();
 		assert_int_equal(gt_file_size("run/other/test.json"), 1);
 	}
 	// What stands in the place of test.json, or of what it is at first, is ours too.
@@ -497,16 +509,15 @@ static void test_folder_that_was_lost(void **state)
 	for (size_t i = 0; i < GT_COUNTOF(names); i++) {
 		unlink(names[i]);
 		assert_int_equal(mkdir(names[i], 0755), 0);
-		mend(false);
+		mend();
 		unlink(names[i]);
 		assert_int_equal(mkfifo(names[i], 0644), 0);
-		mend(false);
+		mend();
 	}
 	// No folder is made where the run directory is gone.
 	assert_int_equal(rename("run", "moved"), 0);
 	struct gt_case test = {.id = (char[]){"t"}, .folder = (char[]){"t"}};
-	bool emptied;
-	assert_int_equal(gt_rundir_mend_folder(&dir, &test, NULL, &emptied, &err), GT_NOT_FOUND);
+	assert_int_equal(gt_rundir_mend_folder(&dir, &test, NULL, &err), GT_NOT_FOUND);
 	assert_int_equal(gt_rundir_check_place(&dir, &err), GT_DISK);
 	assert_false(gt_is_folder("run"));
 	gt_rundir_close(&dir);
@@ -526,7 +537,7 @@ static void test_folder_that_was_closed(void **state)
 		for (size_t i = 0; i < GT_COUNTOF(modes); i++) {
 			assert_int_equal(chmod("run/t", modes[i]), 0);
 			assert_folder("'run/t' was closed to us");
-			mend(false);
+			mend();
 			assert_true(gt_is_file("run/t/x"));
 		}
 		assert_int_equal(gt_rundir_check_place(&dir, &err), GT_OK);
