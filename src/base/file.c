@@ -29,7 +29,7 @@ static gt_code read_all(int fd, const char *path, size_t limit, struct gt_buf *o
 {
 	gt_code rc = GT_OK;
 	size_t start = out->length;
-	char chunk[65536];
+	char chunk[16384]; // a stack may be small (ulimit -s)
 	while (!rc) {
 		ssize_t n = read(fd, chunk, sizeof chunk);
 		if (n == 0)
@@ -153,7 +153,7 @@ void gt_file_make_way(const char *path)
 
 static gt_code copy_bytes(int in, int out, const char *from, const char *to, struct gt_err *err)
 {
-	char chunk[65536];
+	char chunk[16384]; // a stack may be small (ulimit -s)
 	for (;;) {
 		ssize_t n = copy_file_range(in, NULL, out, NULL, 1 << 30, 0);
 		if (n == 0)

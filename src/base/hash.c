@@ -36,7 +36,7 @@ gt_code gt_hash_file(const char *path, char out[GT_HASH_SIZE], uint64_t *bytes, 
 	}
 	XXH3_128bits_reset(state);
 	uint64_t total = 0;
-	char chunk[65536];
+	char chunk[16384]; // a stack may be small (ulimit -s)
 	for (;;) {
 		ssize_t n = read(fd, chunk, sizeof chunk);
 		if (n < 0 && errno == EINTR)

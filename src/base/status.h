@@ -20,7 +20,7 @@ typedef enum gt_code {
 	GT_BAD_DATA,    // something read does not have the form it must have
 	GT_BAD_USAGE,   // the user asked for something that makes no sense
 	GT_UNSUPPORTED, // well formed, but this program or engine cannot do it
-	GT_NO_MEMORY,   // a large allocation failed (small ones end the process)
+	GT_NO_MEMORY,   // a large allocation failed (small ones end the process), or no descriptor is left
 	GT_IO,          // the system refused to read or write
 	GT_DISK,        // it did because the disk is full, read-only or broken: no fault of the request
 	GT_ENGINE,      // a compiler, runtime or importer said no

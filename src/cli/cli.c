@@ -16,14 +16,29 @@ static const struct gt_command commands[] = {
 	{"host", "serve jobs of one engine (started by run)", gt_cmd_host, true},
 };
 
-int gt_cli_fail(const struct gt_err *err)
+static struct gt_outlet *said_to;
+
+void gt_cli_say_to(struct gt_outlet *out)
+{
+	said_to = out;
+}
+
+void gt_cli_say(const char *text)
 {
 	struct gt_buf line = {0};
 	gt_buf_puts(&line, "gauntlet: ");
-	gt_utf8_line(&line, err->text);
+	gt_utf8_line(&line, text);
 	gt_buf_puts(&line, "\n");
-	fputs(gt_buf_text(&line), stderr);
+	if (said_to)
+		gt_outlet_put(said_to, gt_buf_text(&line), line.length);
+	else
+		fputs(gt_buf_text(&line), stderr);
 	gt_buf_free(&line);
+}
+
+int gt_cli_fail(const struct gt_err *err)
+{
+	gt_cli_say(err->text);
 	switch (err->code) {
 	case GT_IO:
 	case GT_DISK:

@@ -3,6 +3,7 @@
 #define GT_CLI_CLI_H
 
 #include "base/status.h"
+#include "report/outlet.h"
 
 // docs/exit-codes.md. A run that a signal ended exits by that signal (130, 143) after its reports.
 enum gt_exit {
@@ -30,7 +31,13 @@ int gt_cmd_host(int argc, char **argv);
 // Find the command and run it.
 int gt_cli_main(int argc, char **argv);
 
-// Print "gauntlet: <text>" to stderr and return the exit code that fits err->code.
+// Print "gauntlet: <text>" to stderr.
+void gt_cli_say(const char *text);
+
+// From now on that goes to `out`, which does not wait; NULL: to stderr itself again.
+void gt_cli_say_to(struct gt_outlet *out);
+
+// Say err->text and return the exit code that fits err->code.
 int gt_cli_fail(const struct gt_err *err);
 
 #endif // GT_CLI_CLI_H

@@ -32,9 +32,15 @@ static int report(const struct gt_args *args, const struct gt_result *result, co
 	gt_rundir_visit(folder, &lock, &held);
 	if (held)
 		fprintf(stderr, "gauntlet: note: the run goes on: results.json is not written yet\n");
-	int exit_code = gt_reporting_write(args, result, held ? NULL : folder, folder, terminal);
+	bool has_results;
+	int exit_code = gt_reporting_write(args, result, held ? NULL : folder, &has_results);
 	if (lock >= 0)
 		close(lock);
+	struct gt_outlet out;
+	gt_outlet_open(&out, STDOUT_FILENO);
+	gt_reporting_summarise(result, folder, has_results, terminal, &out);
+	exit_code = gt_reporting_drain(&out, exit_code);
+	gt_outlet_close(&out);
 	return exit_code;
 }
 

@@ -74,38 +74,47 @@ struct run_setup {
 	json_t *argv;
 };
 
+// What the user sees of a run, and is not waited for.
+struct view {
+	struct gt_outlet out, errors;
+	struct gt_terminal terminal;
+	struct gt_console *console;
+};
+
 static void observe(void *user, const struct gt_result *result, const json_t *event)
 {
+	struct view *v = user;
 	if (event) {
-		gt_console_event(user, result, event);
+		gt_console_event(v->console, result, event);
 		return;
 	}
 	for (char key; (key = gt_keyboard_take());)
 		if (key == 't' || key == 'T')
-			gt_console_show_running(user);
-	gt_console_tick(user, result);
+			gt_console_show_running(v->console);
+	gt_console_tick(v->console, result);
 }
 
 static void show_running(void *user)
 {
-	gt_console_show_running(user);
+	struct view *v = user;
+	gt_console_show_running(v->console);
 }
 
 // The time until it goes on is nobody's.
 static void suspend(void *user, bool stop)
 {
+	struct view *v = user;
 	gt_keyboard_release();
-	gt_console_suspend(user, stop);
+	gt_console_suspend(v->console, stop);
 }
 
 // A result that the files do not back.
 static void show_finding(void *user, const char *finding)
 {
-	struct gt_buf line = {0};
+	char *text = gt_format("audit: %s", finding);
 	(void)user;
-	gt_utf8_line(&line, finding);
-	fprintf(stderr, "gauntlet: audit: %s\n", gt_buf_text(&line));
-	gt_buf_free(&line);
+	gt_cli_say(text);
+	free(text);
 }
 
 static json_t *argv_json(int argc, char **argv)
@@ -221,6 +230,20 @@ static gt_code load_earlier(struct run_setup *d, const struct gt_args *args, str
 	return rc;
 }
 
+static gt_code find_room(struct run_setup *d, int jobs, struct gt_err *err)
+{
+	d->config.jobs = gt_run_room(jobs);
+	if (d->config.jobs == 0)
+		return gt_fail(err, GT_BAD_USAGE,
+		               "the limit of open files (ulimit -n) is too low: a run needs at least %d",
+		               GT_RUN_DESCRIPTORS);
+	if (d->config.jobs < jobs)
+		fprintf(stderr,
+		        "gauntlet: %d test%s at once, not %d: the limit of open files (ulimit -n) is too low\n",
+		        d->config.jobs, d->config.jobs == 1 ? "" : "s", jobs);
+	return GT_OK;
+}
+
 static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct gt_err *err)
 {
 	int64_t jobs = sysconf(_SC_NPROCESSORS_ONLN);
@@ -236,6 +259,8 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 		                    &most, err);
 	d->config.max_failures = (size_t)most;
 	if (!rc)
+		rc = find_room(d, (int)(jobs < 1 ? 1 : jobs), err);
+	if (!rc)
 		rc = gt_toolchain_check(&d->tools, err);
 	if (!rc) {
 		rc = gt_selection_make(args, &d->tools, d->config.plan.limits_s[GT_SETUP], &d->selected,
@@ -250,11 +275,6 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 		rc = open_rundir(d, args, err);
 	if (!rc)
 		rc = load_earlier(d, args, err);
-	d->config.jobs = gt_run_room((int)(jobs < 1 ? 1 : jobs));
-	if (!rc && d->config.jobs < jobs)
-		fprintf(stderr,
-		        "gauntlet: %d tests at once, not %d: the limit of open files (ulimit -n) is too low\n",
-		        d->config.jobs, (int)jobs);
 	d->config.cases = &d->selected.cases;
 	d->config.tools = &d->tools;
 	d->config.argv = d->argv;
@@ -286,39 +306,45 @@ static void hear_nothing(void)
 		sigaction(SIGUSR1, &quiet, NULL);
 }
 
-// Run, show, report. Returns the exit code.
-static int run_and_report(struct run_setup *d, const struct gt_args *args,
-                          struct gt_err *err)
+static void open_view(struct view *v, const struct run_setup *d, const struct gt_args *args)
 {
-	struct gt_terminal terminal = gt_terminal_of(1, gt_arg_text(args, "color", "auto"));
+	v->terminal = gt_terminal_of(1, gt_arg_text(args, "color", "auto"));
+	gt_outlet_open(&v->out, STDOUT_FILENO);
+	gt_outlet_open(&v->errors, STDERR_FILENO);
+	gt_cli_say_to(&v->errors);
 	struct gt_console_options shown = {
-		.fd = 1, .terminal = terminal.interactive, .color = terminal.color,
-		.width = terminal.width, .verbose = gt_arg_given(args, "verbose"),
+		.out = &v->out, .terminal = v->terminal.interactive, .color = v->terminal.color,
+		.width = v->terminal.width, .verbose = gt_arg_given(args, "verbose"),
 		.limits_s = d->config.plan.limits_s,
 	};
-	struct gt_result *result = &d->resume.result;
-	if (!d->config.resumes) // of a run that named its tests and began none
-		gt_result_free(result);
-	struct gt_console *console = gt_console_new(&shown, d->selected.cases.count);
-	int signal_number = 0;
-	d->config.observe = observe;
-	d->config.show_running = show_running;
-	d->config.show_finding = show_finding;
-	d->config.suspend = suspend;
-	d->config.user = console;
+	v->console = gt_console_new(&shown, d->selected.cases.count);
 	gt_keyboard_open();
-	gt_code rc = gt_run(&d->config, &d->rundir, result, &signal_number, err);
-	hear_nothing();
-	gt_keyboard_close();
-	gt_console_delete(console);
-	gt_rundir_remove_tmp(&d->rundir); // what a job has filled the disk with leaves room for reports
+}
 
-	int exit_code = GT_EXIT_OK;
-	if (rc)
-		exit_code = gt_cli_fail(err);
+// Now the reader may be waited for: nothing is left to be done, and a signal ends this as any program.
+static int close_view(struct view *v, int exit_code)
+{
+	if (gt_outlet_waits(&v->out) || gt_outlet_waits(&v->errors))
+		gt_run_release_signals();
+	exit_code = gt_reporting_drain(&v->out, exit_code);
+	gt_outlet_drain(&v->errors);
+	gt_cli_say_to(NULL);
+	gt_outlet_close(&v->out);
+	gt_outlet_close(&v->errors);
+	return exit_code;
+}
+
+// Write what is to be kept of the run. Returns the exit code; the run directory is closed then.
+static int report(struct run_setup *d, const struct gt_args *args, gt_code rc, struct view *v,
+                  struct gt_err *err)
+{
+	const struct gt_result *result = &d->resume.result;
+	int exit_code = rc ? gt_cli_fail(err) : GT_EXIT_OK;
 	bool refused = rc == GT_BAD_USAGE; // another run's result: its reports stay as they are
-	if (result->run && !refused) { // also after a failure: what was recorded is worth its report
-		int code = gt_reporting_write(args, result, d->rundir.path, d->rundir.path, &terminal);
+	bool has_results, reported = result->run && !refused;
+	gt_rundir_remove_tmp(&d->rundir); // what a job has filled the disk with leaves room for reports
+	if (reported) { // also after a failure: what was recorded is worth its report
+		int code = gt_reporting_write(args, result, d->rundir.path, &has_results);
 		exit_code = exit_code ? exit_code : code;
 	}
 	if (!rc && gt_arg_given(args, "update-expect") && result->complete) {
@@ -327,7 +353,33 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 		else if (exit_code == GT_EXIT_FAILED)
 			exit_code = GT_EXIT_OK; // what happened is now what is expected
 	}
+	if (reported)
+		gt_reporting_summarise(result, d->rundir.path, has_results, &v->terminal, &v->out);
 	gt_rundir_close(&d->rundir);
+	return exit_code;
+}
+
+// Run, show, report. Returns the exit code.
+static int run_and_report(struct run_setup *d, const struct gt_args *args,
+                          struct gt_err *err)
+{
+	struct view view;
+	struct gt_result *result = &d->resume.result;
+	if (!d->config.resumes) // of a run that named its tests and began none
+		gt_result_free(result);
+	int signal_number = 0;
+	d->config.observe = observe;
+	d->config.show_running = show_running;
+	d->config.show_finding = show_finding;
+	d->config.suspend = suspend;
+	d->config.user = &view;
+	open_view(&view, d, args);
+	gt_code rc = gt_run(&d->config, &d->rundir, result, &signal_number, err);
+	hear_nothing();
+	gt_keyboard_close();
+	gt_console_delete(view.console);
+	int exit_code = report(d, args, rc, &view, err);
+	exit_code = close_view(&view, exit_code);
 	gt_run_release_signals();
 	if (signal_number) {
 		signal(signal_number, SIG_DFL);

@@ -4,12 +4,36 @@
 // core/result.c -> report/*.c.
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
+// A standard stream that is closed would be the first file that we open: what is printed would go
+// there. What takes its place can be read (nothing) and not written, as if it were closed still.
+static void hold_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) < 0 && open("/", O_RDONLY) < 0)
+			_exit(GT_EXIT_INTERNAL);
+}
+
+// Whoever started us may have blocked signals for threads of their own: without SIGCHLD no process
+// would ever be seen to end, and nothing would interrupt us. What is ignored stays so (nohup), but for
+// SIGCHLD, without which the system keeps no exit status of a child.
+static void hear_signals(void)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	signal(SIGCHLD, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int main(int argc, char **argv)
 {
+	hold_streams();
+	hear_signals();
 	int exit_code = gt_cli_main(argc, argv);
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return exit_code;

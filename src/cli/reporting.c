@@ -65,23 +65,37 @@ static int judge(const struct gt_result *r)
 }
 
 int gt_reporting_write(const struct gt_args *args, const struct gt_result *result,
-                       const char *into, const char *folder, const struct gt_terminal *terminal)
+                       const char *into, bool *has_results)
 {
 	struct gt_err err = {0};
 	int failed = 0;
-	bool has_results = !into || !gt_report_results(result, into, &err);
-	if (!has_results)
+	*has_results = !into || !gt_report_results(result, into, &err);
+	if (!*has_results)
 		failed = gt_cli_fail(&err);
 	if (is_asked_for(args))
 		if (gt_report_markdown(result, gt_arg_text(args, "report-file", DEFAULT_REPORT), &err))
 			failed = gt_cli_fail(&err);
+	return failed ? GT_EXIT_INTERNAL : judge(result);
+}
 
+void gt_reporting_summarise(const struct gt_result *result, const char *folder, bool has_results,
+                            const struct gt_terminal *terminal, struct gt_outlet *out)
+{
 	struct gt_buf text = {0};
 	gt_report_summary(result, folder, has_results, terminal->width, terminal->color, &text);
-	if (gt_write_all(1, text.data, text.length) != 0 && errno != EPIPE) {
-		gt_fail_errno(&err, "cannot write the summary to standard output");
-		failed = gt_cli_fail(&err);
-	}
+	gt_outlet_put(out, gt_buf_text(&text), text.length);
 	gt_buf_free(&text);
-	return failed ? GT_EXIT_INTERNAL : judge(result);
+}
+
+int gt_reporting_drain(struct gt_outlet *out, int exit_code)
+{
+	struct gt_err err = {0};
+	gt_outlet_drain(out);
+	// Nobody reads any more (| head), or nobody was to read (>&-): the files are there all the same.
+	if (!out->error || out->error == EPIPE || out->error == EBADF)
+		return exit_code;
+	errno = out->error;
+	gt_fail_errno(&err, "cannot write the summary to standard output");
+	gt_cli_fail(&err);
+	return GT_EXIT_INTERNAL;
 }

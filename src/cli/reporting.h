@@ -20,10 +20,17 @@ GT_MUST_USE gt_code gt_reporting_check_file(const char *flag, const char *path,
 // The same for what --report and --report-file ask for; and the value of --color.
 GT_MUST_USE gt_code gt_reporting_check(const struct gt_args *args, struct gt_err *err);
 
-// Write results.json into the folder `into` (NULL: nowhere) and what the flags ask for, print the
-// summary of the run in `folder` to stdout. Returns the exit code that the result deserves, or 3 if a
-// report could not be written.
+// Write results.json into the folder `into` (NULL: nowhere), which is left out of the summary if that
+// fails, and what the flags ask for. Returns the exit code that the result deserves, or 3 if a report
+// could not be written.
 int gt_reporting_write(const struct gt_args *args, const struct gt_result *result,
-                       const char *into, const char *folder, const struct gt_terminal *terminal);
+                       const char *into, bool *has_results);
+
+// Put the summary of the run in `folder` on its way; it may wait for its reader.
+void gt_reporting_summarise(const struct gt_result *result, const char *folder, bool has_results,
+                            const struct gt_terminal *terminal, struct gt_outlet *out);
+
+// Wait for the reader of the summary. Returns `exit_code`, or 3 if it could not be written.
+int gt_reporting_drain(struct gt_outlet *out, int exit_code);
 
 #endif // GT_CLI_REPORTING_H

@@ -92,7 +92,7 @@ gt_code gt_event_parse(const char *line, size_t length, uint64_t expected_seq, j
 struct reader {
 	int fd;
 	const char *path;
-	char chunk[65536];
+	char chunk[16384]; // a stack may be small (ulimit -s)
 	size_t at, filled;  // what of it has been taken, and what is there
 	struct gt_buf line; // without its newline
 	bool whole;         // a newline ended it

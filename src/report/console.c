@@ -2,18 +2,14 @@
 #include "report/report.h"
 #include "report/text.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SECOND INT64_C(1000000000)
 #define REDRAW (SECOND / 10)       // between two progress lines on a terminal
 #define PLAIN_INTERVAL (30 * SECOND) // ... and elsewhere
 #define LONG_RUNNING (10 * SECOND) // from here on a running stage shows its time
 #define PLAIN_NAMES 4              // running stages named on a line that is not cut
-#define MAX_PENDING ((size_t)1 << 20)
 #define MIN_MESSAGE 32             // columns; a message with less room gets a line of its own
 #define MAX_NAME 240               // columns; shorter names are never cut: people copy them
 
@@ -39,10 +35,8 @@ struct gt_console {
 	int64_t start, last; // last progress line
 	int64_t suspended;   // since when; 0: it is not
 	bool shown;          // it stands on the terminal now
-	bool dead;           // nobody reads any more
 	struct running *running;
 	size_t running_count, running_capacity;
-	struct gt_buf pending; // what a full pipe did not take yet
 };
 
 struct gt_console *gt_console_new(const struct gt_console_options *options, size_t test_count)
@@ -58,27 +52,9 @@ struct gt_console *gt_console_new(const struct gt_console_options *options, size
 	return c;
 }
 
-// Write what is pending and `text`. A reader that is slow or gone never stops a run: what a full
-// pipe does not take waits for the next call, up to a bound.
 static void put(struct gt_console *c, const struct gt_buf *text)
 {
-	if (c->dead)
-		return;
-	if (c->pending.length + text->length <= MAX_PENDING)
-		gt_buf_append(&c->pending, gt_buf_text(text), text->length);
-	size_t done = 0;
-	while (done < c->pending.length && !c->dead) {
-		ssize_t n = write(c->options.fd, c->pending.data + done, c->pending.length - done);
-		if (n > 0)
-			done += (size_t)n;
-		else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			break;
-		else
-			c->dead = n == 0 || errno != EINTR;
-	}
-	c->pending.length = c->dead ? 0 : c->pending.length - done;
-	if (done && c->pending.length)
-		memmove(c->pending.data, c->pending.data + done, c->pending.length);
+	gt_outlet_put(c->options.out, gt_buf_text(text), text->length);
 }
 
 // --- what runs ---
@@ -321,27 +297,16 @@ void gt_console_tick(struct gt_console *c, const struct gt_result *r)
 	struct gt_buf line = {0};
 	int64_t now = gt_clock_ns();
 	if (c->options.terminal) {
-		if (now - c->last >= REDRAW && !c->pending.length)
+		if (now - c->last >= REDRAW && !gt_outlet_waits(c->options.out))
 			show(c, r, &line);
 	} else if (now - c->last >= PLAIN_INTERVAL) {
 		put_progress(c, r, now, &line);
 		gt_buf_puts(&line, "\n");
 	}
 	// Without a new line this still sends what a full pipe did not take.
-	if (line.length || c->pending.length)
+	if (line.length || gt_outlet_waits(c->options.out))
 		put(c, &line);
 	gt_buf_free(&line);
-}
-
-// The last words may wait a moment for a slow reader.
-static void flush(struct gt_console *c)
-{
-	static const struct gt_buf nothing;
-	for (int i = 0; i < 20 && c->pending.length && !c->dead; i++) {
-		struct pollfd p = {.fd = c->options.fd, .events = POLLOUT};
-		poll(&p, 1, 100);
-		put(c, &nothing);
-	}
 }
 
 // "    12.3 s of 600 s  compilation, attempt 2", the columns under each other; then the test, on a
@@ -407,10 +372,8 @@ void gt_console_delete(struct gt_console *c)
 		put(c, &out);
 		gt_buf_free(&out);
 	}
-	flush(c);
 	for (size_t i = 0; i < c->running_count; i++)
 		free(c->running[i].test);
 	free(c->running);
-	gt_buf_free(&c->pending);
 	free(c);
 }

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "core/result.h"
+#include "report/outlet.h"
 
 // results.json in <folder>, in one step.
 GT_MUST_USE gt_code gt_report_results(const struct gt_result *r, const char *folder,
@@ -29,7 +30,7 @@ void gt_report_summary(const struct gt_result *r, const char *folder, bool has_r
 struct gt_console;
 
 struct gt_console_options {
-	int fd;        // where it writes (1)
+	struct gt_outlet *out; // where it writes; borrowed
 	bool terminal; // may move the cursor
 	bool color;
 	int width;
@@ -47,7 +48,7 @@ void gt_console_tick(struct gt_console *c, const struct gt_result *r);
 void gt_console_show_running(struct gt_console *c);
 // The whole run is stopped, then goes on: that time does not count.
 void gt_console_suspend(struct gt_console *c, bool stop);
-// Remove the progress line and free.
+// Remove the progress line and free. What finds no room yet stays with the outlet.
 void gt_console_delete(struct gt_console *c);
 
 #endif // GT_REPORT_REPORT_H

@@ -404,6 +404,17 @@ static void watch(struct gt_host *host, uv_loop_t *loop)
 	host->state = GT_HOST_STARTING;
 }
 
+gt_code gt_host_fail_room(struct gt_err *err, const char *what)
+{
+	bool none_left = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
+	gt_code rc = gt_fail_errno(err, "%s%s", what, errno == EMFILE ? " (see ulimit -n)" : "");
+	if (!none_left)
+		return rc;
+	if (err)
+		err->code = GT_NO_MEMORY;
+	return GT_NO_MEMORY;
+}
+
 gt_code gt_host_start(struct gt_host *host, uv_loop_t *loop, const struct gt_toolchain *tools,
                       struct gt_err *err)
 {
@@ -414,7 +425,7 @@ gt_code gt_host_start(struct gt_host *host, uv_loop_t *loop, const struct gt_too
 	gt_code rc = make_arguments(host, tools, arguments, err);
 	host->log = memfd_create("gauntlet-host", MFD_CLOEXEC);
 	if (!rc && (host->log < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0))
-		rc = gt_fail_errno(err, "cannot make the socket of a host");
+		rc = gt_host_fail_room(err, "cannot make the socket of a host");
 	if (!rc) {
 		rc = spawn(host, loop, arguments, pair[1], err);
 		close(pair[1]);

@@ -26,18 +26,23 @@ gt_code gt_runner_fail(struct gt_runner *r, gt_code code)
 	return code;
 }
 
-// --max-failures: enough is known; what runs may end, nothing more is started.
+// What runs may end, nothing more is started.
+static void stop(struct gt_runner *r, const char *reason)
+{
+	r->stopping = true;
+	r->stop_at = gt_clock_ns() + GRACE_NS;
+	r->reason = reason;
+}
+
+// --max-failures: enough is known.
 static void check_failures(struct gt_runner *r)
 {
 	const size_t *verdicts = r->result->verdicts;
 	size_t failures =
 		verdicts[GT_VERDICT_FAIL] + verdicts[GT_VERDICT_XPASS] - r->failures_before;
 	bool more = r->next_case < r->config->cases->count;
-	if (!r->config->max_failures || failures < r->config->max_failures || r->stopping || !more)
-		return;
-	r->stopping = true;
-	r->stop_at = gt_clock_ns() + GRACE_NS;
-	r->reason = "max-failures";
+	if (r->config->max_failures && failures >= r->config->max_failures && !r->stopping && more)
+		stop(r, "max-failures");
 }
 
 void gt_runner_emit(struct gt_runner *r, json_t *event)
@@ -338,7 +343,10 @@ static void suspend(struct gt_runner *r)
 			gt_test_pause(r->slots[i], true);
 	if (r->config->suspend)
 		r->config->suspend(r->config->user, true);
+	int64_t since = gt_clock_ns();
 	stop_as_asked();
+	if (r->stop_at)
+		r->stop_at += gt_clock_ns() - since; // nobody could end by itself meanwhile
 	if (r->config->suspend)
 		r->config->suspend(r->config->user, false);
 	for (int i = 0; i < r->config->jobs; i++)
@@ -358,9 +366,12 @@ static void on_signal(uv_signal_t *handle, int number)
 			r->config->show_running(r->config->user);
 		return;
 	}
-	r->reason = "interrupted";
-	r->stop_at = r->stopping ? 0 : gt_clock_ns() + GRACE_NS;
-	r->stopping = true;
+	// The first one begins the grace of what runs, the second ends it. Where the run was ending anyway
+	// the first changes neither its grace nor why it ends.
+	if (r->signal_number)
+		r->stop_at = 0;
+	else if (!r->stopping)
+		stop(r, "interrupted");
 	r->signal_number = number;
 	if (!r->running)
 		close_all(r);
@@ -377,7 +388,7 @@ static void find_needs(struct gt_runner *r)
 
 // What a run has open beside its tests, with what a job needs while it starts; and a test: its folder, a job
 // and an idle instance, of three descriptors each.
-#define OWN_DESCRIPTORS 64
+#define OWN_DESCRIPTORS (GT_RUN_DESCRIPTORS - TEST_DESCRIPTORS)
 #define TEST_DESCRIPTORS 7
 
 // Jobs inherit the higher limit, but hold four descriptors themselves.
@@ -392,9 +403,7 @@ int gt_run_room(int jobs)
 		limit = higher;
 	rlim_t rest = limit.rlim_cur > OWN_DESCRIPTORS ? limit.rlim_cur - OWN_DESCRIPTORS : 0;
 	rlim_t room = rest / TEST_DESCRIPTORS;
-	if (room < (rlim_t)jobs)
-		jobs = room ? (int)room : 1;
-	return jobs;
+	return room < (rlim_t)jobs ? (int)room : jobs;
 }
 
 static gt_code open_loop(struct gt_runner *r, uv_prepare_t *prepare)

@@ -37,8 +37,11 @@ struct gt_run_config {
 	void *user;
 };
 
+// The lowest limit of open files with which a test can be run.
+#define GT_RUN_DESCRIPTORS 70
+
 // Raise the limit of open files as far as `jobs` tests at once need and the system allows. Returns how
-// many tests may run at once with that, from 1 to `jobs`.
+// many tests may run at once with that, from 0 to `jobs`.
 int gt_run_room(int jobs);
 
 // Run. `result` is empty, or what has been recorded so far of the run that is to go on. GT_OK also when tests fail or the run is interrupted (*signal_number tells by what, else 0):

@@ -433,6 +433,19 @@ static void fail_stage(struct gt_test *t, const char *why, const char *message)
 	gt_ending_free(&e);
 }
 
+// Nothing could be started. No test is to blame for what the system has no more of.
+static void fail_start(struct gt_test *t, const struct gt_err *err)
+{
+	if (err->code != GT_NO_MEMORY) {
+		fail_stage(t, "host", err->text);
+		return;
+	}
+	if (!t->runner->fatal)
+		*t->runner->err = *err;
+	gt_runner_fail(t->runner, err->code);
+	leave(t);
+}
+
 static char *make_request(const struct gt_test *t, json_t *needs)
 {
 	json_t *request = json_pack("{s:s,s:s,s:o,s:O,s:O,s:o}", "action", "stage", "stage",
@@ -486,7 +499,7 @@ static void start_job(struct gt_test *t, struct gt_host *host, struct gt_placeme
 	if (!host->once && host->state == GT_HOST_ENDING)
 		t->waits_for = host; // it has just died: the next one takes the job
 	else
-		fail_stage(t, "host", err.text);
+		fail_start(t, &err);
 }
 
 // The host for a new job, or NULL: then it comes with gt_test_host_changed(), or the stage has failed.
@@ -495,7 +508,7 @@ static struct gt_host *find_host(struct gt_test *t, enum gt_host_kind kind)
 	struct gt_err err = {0};
 	struct gt_host *host = t->own;
 	if (!host && gt_pool_host(&t->runner->pools[kind], t->lost >= MAX_LOST, &host, &err)) {
-		fail_stage(t, "host", err.text);
+		fail_start(t, &err);
 		return NULL;
 	}
 	t->own = host->once ? host : NULL;

@@ -35,6 +35,7 @@ void gt_clock_wall(char out[GT_WALL_SIZE])
 // A view whose writes arrive one by one, as messages.
 struct view {
 	struct gt_console *console;
+	struct gt_outlet out;
 	int ends[2];
 	struct gt_result result;
 	struct builder builder;
@@ -56,7 +57,8 @@ static void begin(struct view *v, struct gt_console_options options,
 	v->builder.result = &v->result;
 	now = 1000 * SECOND;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, v->ends), 0);
-	options.fd = v->ends[0];
+	gt_outlet_open(&v->out, v->ends[0]);
+	options.out = &v->out;
 	build_begin(&v->builder, "{}", tests, count);
 	v->console = gt_console_new(&options, count);
 }
@@ -65,6 +67,7 @@ static void end(struct view *v)
 {
 	gt_console_delete(v->console);
 	v->console = NULL;
+	gt_outlet_close(&v->out);
 	close(v->ends[0]);
 	close(v->ends[1]);
 	gt_result_free(&v->result);
@@ -400,10 +403,16 @@ static void test_reader_gone(void **state)
 	build_test(&v.builder, &tests[1]);
 	gt_console_tick(v.console, &v.result);
 	end(&v);
-	struct gt_console_options bad = {.fd = -1, .width = 80}; // not even a descriptor
+	struct gt_outlet closed;
+	gt_outlet_open(&closed, 1000); // not even a descriptor
+	struct gt_console_options bad = {.out = &closed, .width = 80};
 	struct gt_console *console = gt_console_new(&bad, 1);
+	gt_console_show_running(console);
 	gt_console_tick(console, &v.result);
 	gt_console_delete(console);
+	assert_int_equal(closed.error, EBADF);
+	assert_false(gt_outlet_waits(&closed));
+	gt_outlet_close(&closed);
 	gt_console_delete(NULL);
 }
 
@@ -423,11 +432,14 @@ static void test_slow_reader(void **state)
 	struct view v;
 	begin(&v, plain, tests, 300);
 	int ends[2];
-	assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+	assert_int_equal(pipe(ends), 0);
 	assert_true(fcntl(ends[1], F_SETPIPE_SZ, 4096) >= 0);
+	assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
 	gt_console_delete(v.console);
+	gt_outlet_close(&v.out);
+	gt_outlet_open(&v.out, ends[1]);
 	struct gt_console_options options = plain;
-	options.fd = ends[1];
+	options.out = &v.out;
 	v.console = gt_console_new(&options, 300);
 	for (size_t i = 0; i < 300; i++)
 		build_test(&v.builder, &tests[i]);
