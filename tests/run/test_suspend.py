@@ -73,6 +73,23 @@ class Suspend(Case):
                 self.assertEqual(len(ends), 9 * 9)
                 self.assertLess(max(e["seconds"] for e in ends), LIMIT)
 
+    def test_grace(self):
+        """What may still end after Ctrl-C may do so for as long as it runs."""
+        process = self.fakes({"a": {"setup": "nap:12500"}, "never": {}}, "-j", "1", "--stages", "setup",
+                             "--timeout", "60")
+        self.wait_for(lambda: any(e["event"] == "stage-start" for e in self.events()), process)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTSTP)
+        self.stopped(process)
+        time.sleep(10.5)
+        process.send_signal(signal.SIGCONT)
+        code, _, err = self.finish(process)
+        self.assertEqual((code, err), (-signal.SIGINT, ""))
+        self.assertEqual({t["test"]: t["status"] for t in self.results()["tests"]},
+                         {"a": "PASS", "never": ""})
+
     def test_nobody_could_continue_us(self):
         """The leader of a terminal's session, as in a container: Ctrl-Z does nothing, Ctrl-C all."""
         suite = self.suite({"a": {"setup": "sleep"}})
