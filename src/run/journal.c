@@ -26,7 +26,7 @@ static gt_code sum_lines(int fd, int64_t length, const char *path, uint64_t *sum
                          struct gt_err *err)
 {
 	struct gt_buf line = {0};
-	char chunk[65536];
+	char chunk[16384]; // a stack may be small (ulimit -s)
 	gt_code rc = GT_OK;
 	*sum = 0;
 	for (int64_t at = 0; !rc && at < length;) {
