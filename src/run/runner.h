@@ -38,7 +38,7 @@ struct gt_run_config {
 };
 
 // The lowest limit of open files with which a test can be run.
-#define GT_RUN_DESCRIPTORS 70
+#define GT_RUN_DESCRIPTORS 71
 
 // Raise the limit of open files as far as `jobs` tests at once need and the system allows. Returns how
 // many tests may run at once with that, from 0 to `jobs`.
