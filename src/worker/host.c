@@ -30,6 +30,8 @@
 struct running {
 	uint64_t job;
 	pid_t pid;
+	bool ended; // with `status`; the runner hears of it when nothing is left of the job
+	int status;
 };
 
 struct host {
@@ -120,7 +122,7 @@ static void start_job(struct host *h, const struct gt_order *order, const int fd
 static void kill_job(const struct host *h, uint64_t job)
 {
 	for (size_t i = 0; i < h->running_count; i++)
-		if (h->running[i].job == job)
+		if (h->running[i].job == job && !h->running[i].ended)
 			kill(h->running[i].pid, SIGKILL);
 }
 
@@ -128,28 +130,52 @@ static bool is_supervisor(const void *user, pid_t pid)
 {
 	const struct host *h = user;
 	for (size_t i = 0; i < h->running_count; i++)
-		if (h->running[i].pid == pid)
+		if (h->running[i].pid == pid && !h->running[i].ended)
 			return true;
 	return false;
 }
 
-// A supervisor has ended, or an orphan that came to us. Returns true if more orphans may come.
-static bool note_end(struct host *h, pid_t pid, int status)
+// A supervisor has ended, or an orphan that came to us.
+static void note_end(struct host *h, pid_t pid, int status)
 {
 	for (size_t i = 0; i < h->running_count; i++) {
-		if (h->running[i].pid != pid)
+		if (h->running[i].pid != pid || h->running[i].ended)
 			continue;
-		notify(h, GT_NOTICE_LOST, h->running[i].job, status);
-		gt_host_fault(GT_MOMENT_ENDED, h->control);
-		h->running[i] = h->running[--h->running_count];
-		if (status != 0) // it could not do its work to the end
-			gt_memory_sweep();
-		return status != 0;
+		h->running[i].ended = true;
+		h->running[i].status = status;
+		return;
 	}
 	// Orphans come to us only where there are no namespaces.
 	if (h->isolation.kind != GT_ISOLATION_NONE)
 		h->stranger = true;
-	return true;
+}
+
+// One that ended by itself has left nothing, and no namespace outlives its first process.
+static bool may_leave_orphans(const struct host *h)
+{
+	for (size_t i = 0; i < h->running_count; i++)
+		if (h->running[i].ended && h->running[i].status != 0)
+			return h->isolation.kind == GT_ISOLATION_NONE;
+	return false;
+}
+
+// Tell the runner whose supervisors have ended. It may have no other work for us and kill us at once.
+static void tell_ends(struct host *h)
+{
+	bool sweep = false;
+	for (size_t i = 0; i < h->running_count;) {
+		struct running *r = &h->running[i];
+		if (!r->ended) {
+			i++;
+			continue;
+		}
+		sweep = sweep || r->status != 0; // it could not do its work to the end
+		notify(h, GT_NOTICE_LOST, r->job, r->status);
+		gt_host_fault(GT_MOMENT_ENDED, h->control);
+		*r = h->running[--h->running_count];
+	}
+	if (sweep)
+		gt_memory_sweep();
 }
 
 static void reap_supervisors(struct host *h)
@@ -158,11 +184,12 @@ static void reap_supervisors(struct host *h)
 	while (read(h->signals, &info, sizeof info) > 0)
 		continue;
 	int status;
-	bool orphans = false;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-		orphans = note_end(h, pid, status) || orphans;
-	if (orphans && h->isolation.kind == GT_ISOLATION_NONE)
-		(void)!gt_tree_kill_children(is_supervisor, h);
+		note_end(h, pid, status);
+	// Whom an orphan leaves comes to us before its own end does: nobody is left if none is here. Else
+	// the end of one that is killed now calls us again.
+	if (!may_leave_orphans(h) || gt_tree_kill_children(is_supervisor, h) <= 0)
+		tell_ends(h);
 }
 
 // Take the descriptors of a message; returns how many there were.

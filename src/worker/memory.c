@@ -174,26 +174,91 @@ int gt_memory_interval_ms(const struct gt_memory *memory)
 	return whole ? -1 : POLL_MS;
 }
 
-// Private memory of one process: what is its own, not the pages of libraries that all share.
-static uint64_t private_bytes(long pid)
+// What a process, or several, use, in KiB. A page that several map is to each its part of it.
+struct use {
+	uint64_t private; // written, and mapped by nobody else
+	uint64_t dirty;   // written, in RAM or swapped out, also the parts of what is shared
+	uint64_t whole;   // written and shared, not only the part
+};
+
+static uint64_t rollup_line(const char *text, const char *name)
 {
-	static const char *const kinds[] = {"\nPrivate_Dirty:", "\nSwap:"};
-	char path[64], text[4096];
-	snprintf(path, sizeof path, "/proc/%ld/smaps_rollup", pid);
-	if (!gt_kernel_file_read(path, text, sizeof text))
-		return 0;
-	uint64_t kib = 0;
-	for (size_t i = 0; i < GT_COUNTOF(kinds); i++) {
-		const char *at = strstr(text, kinds[i]);
-		if (at)
-			kib += strtoull(at + strlen(kinds[i]), NULL, 10);
-	}
-	return kib << 10;
+	const char *at = strstr(text, name);
+	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
 }
 
-static void add_private(long pid, void *user)
+static void add_use(const char *process, struct use *use)
 {
-	*(uint64_t *)user += private_bytes(pid);
+	char path[64], text[4096];
+	snprintf(path, sizeof path, "/proc/%s/smaps_rollup", process);
+	if (!gt_kernel_file_read(path, text, sizeof text))
+		return;
+	uint64_t private = rollup_line(text, "\nPrivate_Dirty:");
+	uint64_t dirty = rollup_line(text, "\nPss_Dirty:"); // since Linux 6.0
+	use->private += private;
+	use->dirty += (dirty > private ? dirty : private) + rollup_line(text, "\nSwapPss:");
+	use->whole += rollup_line(text, "\nShared_Dirty:") + rollup_line(text, "\nSwap:");
+}
+
+struct tree {
+	long *pids;
+	size_t count, room;
+};
+
+static void add_process(long pid, bool borrows, void *user)
+{
+	struct tree *tree = user;
+	if (borrows) // its memory is counted with its parent
+		return;
+	if (tree->count == tree->room) {
+		tree->room = tree->room ? 2 * tree->room : 64;
+		tree->pids = gt_realloc(tree->pids, tree->room, sizeof *tree->pids);
+	}
+	tree->pids[tree->count++] = pid;
+}
+
+// Who belongs to the tree is found out first: what is forked while others are read would show the same
+// pages again.
+static size_t add_tree(struct use *use)
+{
+	struct tree tree = {0};
+	gt_tree_visit(add_process, &tree);
+	for (size_t i = 0; i < tree.count; i++) {
+		char process[32];
+		snprintf(process, sizeof process, "%ld", tree.pids[i]);
+		add_use(process, use);
+	}
+	free(tree.pids);
+	return tree.count;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+// Is the tree over the limit (KiB) with what is its own? Not its own is what it has of the host by
+// fork. This process, between them, has all of that too: no process below it has a larger part of it,
+// nor all together more than the whole.
+static bool is_over(uint64_t limit)
+{
+	struct use before = {0}, tree = {0}, after = {0};
+	add_use("self", &before);
+	size_t count = add_tree(&tree);
+	add_use("self", &after); // the parts grow as others leave
+	uint64_t part = larger(before.dirty - before.private, after.dirty - after.private);
+	uint64_t whole = larger(before.whole, after.whole);
+	uint64_t inherited = count * part < whole ? count * part : whole;
+	uint64_t own = tree.dirty > inherited ? tree.dirty - inherited : 0;
+	return larger(own, tree.private) > limit;
+}
+
+static bool tree_exceeds(uint64_t limit)
+{
+	struct use tree = {0};
+	(void)add_tree(&tree);
+	// Twice, for processes come and go while they are read.
+	return tree.dirty > limit && is_over(limit) && is_over(limit);
 }
 
 // Was the limit of the group itself met? A process in it may also be killed for a limit around it, or
@@ -220,9 +285,7 @@ bool gt_memory_exceeded(const struct gt_memory *memory)
 	// Version 1 kills one process and lets the others go on with what is missing.
 	if (memory->kind != GT_MEMORY_POLLING) // and no limit at all has no group
 		return memory->procs >= 0 && has_killed(memory);
-	uint64_t total = 0;
-	gt_tree_visit(add_private, &total);
-	return total > memory->limit;
+	return tree_exceeds(memory->limit >> 10);
 }
 
 bool gt_memory_close(struct gt_memory *memory)

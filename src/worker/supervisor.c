@@ -130,7 +130,7 @@ static bool kill_tree(const struct supervisor *s)
 	}
 	if (!s->ended)
 		kill(-s->child, SIGKILL);
-	return gt_tree_kill_children(NULL, NULL);
+	return gt_tree_kill_children(NULL, NULL) >= 0;
 }
 
 static void note_end(struct supervisor *s, int status, const struct rusage *use)
@@ -196,8 +196,9 @@ static bool kill_for_memory(struct supervisor *s)
 	return true;
 }
 
-static void send_signal(long pid, void *number)
+static void send_signal(long pid, bool borrows, void *number)
 {
+	(void)borrows;
 	kill((pid_t)pid, *(int *)number);
 }
 
@@ -327,9 +328,9 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_te
                             const struct gt_host_ops *ops)
 {
 	bool isolated = terms->isolated;
-	// Pid 1's death kills its namespace. Without one we have to live to kill the tree: `alive` tells.
-	if (isolated)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	// Pid 1's death kills its namespace. Without one we have to live to kill the tree: `alive` tells,
+	// and SIGCONT wakes us to read it if somebody has stopped us.
+	prctl(PR_SET_PDEATHSIG, isolated ? SIGKILL : SIGCONT);
 	struct pollfd host = {.fd = fds->alive};
 	if (poll(&host, 1, 0) > 0)
 		_exit(1);

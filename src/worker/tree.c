@@ -1,48 +1,117 @@
 #include "worker/tree.h"
 
+#include "base/buf.h"
 #include "base/file.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 // More generations than this are a bomb, which is killed and not looked at.
 #define MAX_DEPTH 32
 #define MAX_NAMES 16
 
-bool gt_tree_kill_children(bool (*spare)(const void *user, pid_t pid), const void *user)
+// The numbers in a file of /proc, each with a space behind it; NULL if there is no such file.
+static char *read_list(const char *path)
 {
-	char pids[4096];
-	if (!gt_kernel_file_read("/proc/thread-self/children", pids, sizeof pids))
-		return false;
-	// A number is whole if a space follows it; what did not fit is for the next round.
+	struct gt_buf list = {0};
+	char part[4096];
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	while ((n = read(fd, part, sizeof part)) > 0)
+		gt_buf_append(&list, part, (size_t)n);
+	close(fd);
+	return gt_buf_take(&list);
+}
+
+int gt_tree_kill_children(bool (*spare)(const void *user, pid_t pid), const void *user)
+{
+	int count = 0;
+	char *pids = read_list("/proc/thread-self/children");
+	if (!pids)
+		return -1;
 	for (char *p = pids, *end; (end = strchr(p, ' ')); p = end + 1) {
 		pid_t pid = (pid_t)strtol(p, NULL, 10);
-		if (pid > 0 && !(spare && spare(user, pid)))
-			kill(pid, SIGKILL);
+		if (pid <= 0 || (spare && spare(user, pid)))
+			continue;
+		kill(pid, SIGKILL);
+		count++;
 	}
-	return true;
+	free(pids);
+	return count;
 }
 
-static void visit_below(const char *children, int depth, void (*visit)(long, void *), void *user)
+// Does this thread wait until the child that it made last has an address space of its own? clone3()
+// keeps its flags in the caller's memory, but nothing else makes a thread sleep there.
+static bool waits_in_vfork(long pid, long thread)
 {
-	char pids[4096], path[64];
-	if (depth == MAX_DEPTH || !gt_kernel_file_read(children, pids, sizeof pids))
-		return;
-	for (char *p = pids, *end; (end = strchr(p, ' ')); p = end + 1) {
-		long pid = strtol(p, NULL, 10);
-		visit(pid, user);
-		snprintf(path, sizeof path, "/proc/%ld/task/%ld/children", pid, pid);
-		visit_below(path, depth + 1, visit, user);
+	char path[80], text[256], *rest;
+	snprintf(path, sizeof path, "/proc/%ld/task/%ld/syscall", pid, thread);
+	if (!gt_kernel_file_read(path, text, sizeof text) || !isdigit((unsigned char)text[0]))
+		return false; // it runs, or that is not for us to know
+	long number = strtol(text, &rest, 10);
+	unsigned long flags = strtoul(rest, NULL, 16);
+#ifdef SYS_vfork
+	if (number == SYS_vfork)
+		return true;
+#endif
+	return number == SYS_clone3 ||
+	       (number == SYS_clone && flags & CLONE_VM && flags & CLONE_VFORK);
+}
+
+struct visitor {
+	void (*visit)(long pid, bool borrows, void *user);
+	void *user;
+};
+
+static void visit_below(long pid, int depth, const struct visitor *visitor);
+
+// The children that one thread has started, and what is below them.
+static void visit_children(long pid, long thread, const char *pids, int depth,
+                           const struct visitor *visitor)
+{
+	// Asked after the list was made: who shares no memory now had not yet begun to, or has ceased.
+	bool waits = pid && *pids && waits_in_vfork(pid, thread);
+	for (const char *p = pids, *end; (end = strchr(p, ' ')); p = end + 1) {
+		long child = strtol(p, NULL, 10);
+		visitor->visit(child, waits && !strchr(end + 1, ' '), visitor->user);
+		visit_below(child, depth + 1, visitor);
 	}
 }
 
-void gt_tree_visit(void (*visit)(long pid, void *user), void *user)
+static void visit_below(long pid, int depth, const struct visitor *visitor)
 {
-	visit_below("/proc/thread-self/children", 0, visit, user);
+	char path[80];
+	snprintf(path, sizeof path, "/proc/%ld/task", pid);
+	DIR *threads = depth < MAX_DEPTH ? opendir(path) : NULL;
+	for (struct dirent *e; threads && (e = readdir(threads));) {
+		long thread = strtol(e->d_name, NULL, 10);
+		snprintf(path, sizeof path, "/proc/%ld/task/%ld/children", pid, thread);
+		char *pids = thread > 0 ? read_list(path) : NULL;
+		if (pids)
+			visit_children(pid, thread, pids, depth, visitor);
+		free(pids);
+	}
+	if (threads)
+		closedir(threads);
+}
+
+void gt_tree_visit(void (*visit)(long pid, bool borrows, void *user), void *user)
+{
+	char *pids = read_list("/proc/thread-self/children"); // who visits has one thread
+	struct visitor visitor = {.visit = visit, .user = user};
+	if (pids)
+		visit_children(0, 0, pids, 0, &visitor);
+	free(pids);
 }
 
 struct names {
@@ -54,8 +123,9 @@ struct names {
 };
 
 // Name and state stand in /proc/PID/stat as "PID (NAME) STATE ..."; the name may hold anything.
-static void add_name(long pid, void *user)
+static void add_name(long pid, bool borrows, void *user)
 {
+	(void)borrows;
 	struct names *all = user;
 	char path[64], text[512];
 	snprintf(path, sizeof path, "/proc/%ld/stat", pid);

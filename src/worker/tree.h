@@ -10,12 +10,15 @@
 #include <sys/types.h>
 
 // Kill every child of this process but those that `spare` (may be NULL) says to. What a killed child
-// leaves behind comes to us if we are a subreaper: call it again until nobody is left. False if the
-// system does not tell who our children are. Not for a process in a PID namespace of its own.
-bool gt_tree_kill_children(bool (*spare)(const void *user, pid_t pid), const void *user);
+// leaves behind comes to us if we are a subreaper: call it again, and wait for them, until nobody is
+// left. How many there were, also dead ones; -1 if the system does not tell who our children are. Not
+// for a process in a PID namespace of its own.
+int gt_tree_kill_children(bool (*spare)(const void *user, pid_t pid), const void *user);
 
-// Call `visit` for each process below this one, with its pid as /proc has it.
-void gt_tree_visit(void (*visit)(long pid, void *user), void *user);
+// Call `visit` for each process below this one, whichever thread has started it, a parent before its
+// children; `pid` is as /proc has it. One that `borrows` is between vfork() and exec: its memory is
+// its parent's.
+void gt_tree_visit(void (*visit)(long pid, bool borrows, void *user), void *user);
 
 // Names of the living processes below this one, "sleep, python3 (2)", cut to `size`. "" if there are
 // none. Dead ones that nobody has waited for are left out.

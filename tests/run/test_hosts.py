@@ -54,6 +54,15 @@ class Fails(Base):
 """
 
 
+def children(pid):
+    """Children of a process that lives; none of one that is gone."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            return [int(number) for number in f.read().split()]
+    except OSError:
+        return []
+
+
 class Hosts(Case):
     def nothing_left(self, folder):  # no limits of memory here: groups there may be are of others
         self.assertEqual(soon(lambda: support.alive(self.marker)), [])
@@ -246,6 +255,43 @@ class Hosts(Case):
         out, run = self.finish(process, "hang")
         self.all_pass(run, out)
         self.assertEqual(self.notes(run), {("plain", "replaced", "silent"): 1})
+
+    # --- supervisors, where no namespace holds their jobs together
+
+    def watched(self, name, tests, *arguments, leaves=4):
+        """A run without namespaces, and the supervisor of a job when that has left its daemons."""
+        self.fake_env = {**self.fake_env, "GAUNTLET_ISOLATION": "none"}
+        process = self.start(name, tests, "--timeout", "30", "--retries", "host=0", *arguments)
+        host = self.host_of(process, "plain")
+
+        def look():
+            for pid in children(host):
+                if len(children(pid)) > leaves:
+                    return pid
+            return None
+        return process, host, self.wait_for(look)
+
+    def test_supervisor_of_the_last_job_is_killed(self):
+        """The run has nothing else to wait for, and ends its hosts at once; still nobody lives on."""
+        for i in range(12):
+            process, _, supervisor = self.watched(f"last-{i}", {"test": {"setup": "leak:4+sleep"}},
+                                                  "--stages", "setup")
+            os.kill(supervisor, signal.SIGKILL)
+            process.communicate(timeout=60)
+            time.sleep(0.05)
+            self.assertEqual(support.alive(self.marker), [])
+            self.assertEqual(support.Run(self.path(f"last-{i}")).end("test"), ("setup", "host"))
+
+    def test_supervisor_stopped_and_all_others_killed(self):
+        for i, order in enumerate(("runner", "host runner")):
+            with self.subTest(order):
+                process, host, supervisor = self.watched(
+                    f"stopped-{i}", {"test": {"setup": "leak:4+sleep"}}, "--stages", "setup")
+                os.kill(supervisor, signal.SIGSTOP)
+                for who in order.split():
+                    os.kill(process.pid if who == "runner" else host, signal.SIGKILL)
+                process.communicate(timeout=60)
+                self.assertEqual(soon(lambda: support.alive(self.marker)), [])
 
     # --- the real thing
 

@@ -5,6 +5,7 @@
 #include "base/status.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -249,6 +250,177 @@ static void test_private_only(void **state)
 	munmap(shared, TOO_MUCH * MIB);
 }
 
+// --- trees that are not simple: whoever starts whom, and whatever they share, each page counts once
+
+static void *eat_in_a_child(void *unused)
+{
+	if (fork() == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		eat(TOO_MUCH);
+		usleep(500000);
+		_exit(GOOD);
+	}
+	wait(NULL);
+	return unused;
+}
+
+static void thread_has_a_child(void)
+{
+	pthread_t thread;
+	pthread_create(&thread, NULL, eat_in_a_child, NULL);
+	pthread_join(thread, NULL);
+}
+
+// What the parent and its children have together is private to none of them: it eats in bites that are
+// no limit's worth, and after each there is somebody more to share it with.
+static void share_by_fork(size_t mib)
+{
+	pid_t pids[8];
+	for (size_t i = 0; i < GT_COUNTOF(pids); i++) {
+		eat(mib / GT_COUNTOF(pids));
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			pause();
+			_exit(GOOD);
+		}
+	}
+	usleep(500000);
+	for (size_t i = 0; i < GT_COUNTOF(pids); i++)
+		kill(pids[i], SIGKILL);
+	while (wait(NULL) > 0)
+		continue;
+}
+
+static void share_too_much(void)
+{
+	share_by_fork(TOO_MUCH);
+}
+
+static void share_enough(void)
+{
+	share_by_fork(ENOUGH);
+}
+
+// Most of the limit, in pages that are changed by nobody but freed with those who come and go.
+static void fork_all_the_time(void)
+{
+	eat(LIMIT / MIB * 3 / 4);
+	for (int i = 0; i < 300; i++) {
+		if (fork() == 0)
+			_exit(GOOD);
+		wait(NULL);
+	}
+}
+
+// Two that write the same pages, the one right after the other.
+static void share_mapped(void)
+{
+	volatile char *shared =
+		mmap(NULL, TOO_MUCH * MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid = fork();
+	char mine = pid ? 1 : 2;
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (size_t at = 0; at < TOO_MUCH * MIB; at += 4096) {
+		while (pid == 0 && shared[at] == 0)
+			usleep(100);
+		shared[at] = mine;
+		while (pid != 0 && at % MIB == 0 && shared[at] == 1)
+			usleep(100);
+	}
+	usleep(500000);
+	if (pid == 0)
+		_exit(GOOD);
+	waitpid(pid, NULL, 0);
+}
+
+// Two thirds of the limit, which a child borrows for a while before it execs.
+static void *borrow(void *unused)
+{
+	pid_t pid = vfork();
+	if (pid == 0) {
+		usleep(600000);
+		execl("/bin/true", "true", (char *)NULL);
+		_exit(STARVED);
+	}
+	waitpid(pid, NULL, 0);
+	return unused;
+}
+
+static void borrow_much(void)
+{
+	eat(LIMIT / MIB * 2 / 3);
+	borrow(NULL);
+}
+
+static void borrow_in_a_thread(void)
+{
+	pthread_t thread;
+	eat(LIMIT / MIB * 2 / 3);
+	pthread_create(&thread, NULL, borrow, NULL);
+	pthread_join(thread, NULL);
+}
+
+// Who was there before and has its own counts, also while its parent waits for a borrower.
+static void borrow_beside_a_big_one(void)
+{
+	if (fork() == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		usleep(100000);
+		eat(LIMIT / MIB * 2 / 3);
+		usleep(500000);
+		_exit(GOOD);
+	}
+	borrow_much();
+	while (wait(NULL) > 0)
+		continue;
+}
+
+static void test_odd_trees(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		void (*grow)(void);
+		bool too_much;
+	} trees[] = {
+		{"child of a thread", thread_has_a_child, true},
+		{"too much shared by fork", share_too_much, true},
+		{"enough shared by fork", share_enough, false},
+		{"shared mapping", share_mapped, true},
+		{"forks all the time", fork_all_the_time, false},
+		{"vfork", borrow_much, false},
+		{"vfork in a thread", borrow_in_a_thread, false},
+		{"vfork beside a big one", borrow_beside_a_big_one, true},
+	};
+	char *inherited = mmap(NULL, TOO_MUCH * MIB, PROT_READ | PROT_WRITE,
+	                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t i = 0; i < 2 * GT_COUNTOF(trees); i++) {
+		const size_t n = i % GT_COUNTOF(trees);
+		struct gt_memory m;
+		int status = -1;
+		bool heir = i != n; // the second time a lot is there by fork that is not the tree's own
+		if (heir)
+			memset(inherited, 1, 2 * LIMIT);
+		assert_true(open_kind(&m, "polling", GT_MEMORY_POLLING));
+		pid_t pid = fork();
+		if (pid == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			trees[n].grow();
+			_exit(GOOD);
+		}
+		bool met = watch(&m, pid, &status);
+		// Of what is shared, as much as was inherited may be taken for that.
+		if (met != trees[n].too_much)
+			fail_msg("%s%s: %s", trees[n].name, heir ? ", of a big host" : "",
+			         met ? "killed" : "not killed");
+		if (!met)
+			assert_int_equal(status, 0);
+	}
+	munmap(inherited, TOO_MUCH * MIB);
+}
+
 static void test_no_limit(void **state)
 {
 	(void)state;
@@ -348,6 +520,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cgroup2),      cmocka_unit_test(test_cgroup1),
 		cmocka_unit_test(test_polling),      cmocka_unit_test(test_private_only),
+		cmocka_unit_test(test_odd_trees),
 		cmocka_unit_test(test_no_limit),     cmocka_unit_test(test_always_a_way),
 		cmocka_unit_test(test_sweep),        cmocka_unit_test(test_number_again),
 		cmocka_unit_test(test_limit_around),

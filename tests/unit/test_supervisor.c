@@ -185,6 +185,16 @@ static void do_job(const struct host *h, struct job *j, const char *request)
 	end_job(h, j);
 }
 
+static void ask(const struct job *j, const char *request, const char *wanted)
+{
+	char *reply;
+	assert_int_equal(gt_frame_send(j->child, request, strlen(request), NULL), GT_OK);
+	assert_true(readable(j->child, REPORT_LIMIT_MS));
+	assert_int_equal(gt_frame_receive(j->child, &reply, NULL), GT_OK);
+	assert_string_equal(reply, wanted);
+	free(reply);
+}
+
 // --- endings
 
 static void test_reply(void **state)
@@ -499,6 +509,7 @@ static void test_signals_for_the_supervisor(void **state)
 }
 
 // Without a namespace a job can kill or stop its supervisor: that costs its own job and leaves nothing.
+// The runner may kill the host when it hears that the job is lost, so everybody is dead by then.
 static void test_supervisor_killed_by_its_job(void **state)
 {
 	(void)state;
@@ -506,30 +517,71 @@ static void test_supervisor_killed_by_its_job(void **state)
 		return;
 	struct host h = start_host();
 	struct job j;
-	start_job(&h, &j, false, "session;daemon;supervisor 9;busy");
-	assert_int_equal(take_notice(&h).kind, GT_NOTICE_LOST);
-	assert_true(marked_become(1, 1));
-	free_job(&j);
+	for (int i = 0; i < 20; i++) {
+		start_job(&h, &j, false, i % 2 ? "session;daemon;many;supervisor 9;busy"
+		                               : "session;daemon;supervisor 9;busy");
+		assert_int_equal(take_notice(&h).kind, GT_NOTICE_LOST);
+		assert_int_equal(marked(NULL, 0), 1);
+		free_job(&j);
+	}
 	start_job(&h, &j, false, "session;daemon;supervisor 19;busy");
 	usleep(50000);
 	send_order(&h, GT_ORDER_KILL, j.number, false, NULL, 0);
 	assert_int_equal(take_notice(&h).kind, GT_NOTICE_LOST);
-	assert_true(marked_become(1, 1));
+	assert_int_equal(marked(NULL, 0), 1);
 	free_job(&j);
 	stop_host(&h);
 }
 
-// --- instances
-
-static void ask(const struct job *j, const char *request, const char *wanted)
+// One is lost, another goes on undisturbed meanwhile, and so do those that come.
+static void test_lost_beside_others(void **state)
 {
-	char *reply;
-	assert_int_equal(gt_frame_send(j->child, request, strlen(request), NULL), GT_OK);
-	assert_true(readable(j->child, REPORT_LIMIT_MS));
-	assert_int_equal(gt_frame_receive(j->child, &reply, NULL), GT_OK);
-	assert_string_equal(reply, wanted);
-	free(reply);
+	(void)state;
+	struct host h = start_host();
+	struct job lost, other, late;
+	start_job(&h, &other, true, NULL);
+	ask(&other, "session;daemon;{\"n\":1}", "{\"n\":1}");
+	start_job(&h, &lost, false, "many;busy");
+	usleep(100000);
+	send_order(&h, GT_ORDER_KILL, lost.number, false, NULL, 0);
+	struct gt_notice notice = take_notice(&h);
+	assert_int_equal(notice.kind, GT_NOTICE_LOST);
+	assert_int_equal(notice.job, lost.number);
+	start_job(&h, &late, false, "{}");
+	notice = take_notice(&h);
+	assert_int_equal(notice.job, late.number);
+	ask(&other, "{\"n\":2}", "{\"n\":2}");
+	shutdown(other.child, SHUT_WR);
+	end_job(&h, &other);
+	assert_int_equal(other.report.leftovers, 2);
+	free_job(&lost);
+	free_job(&late);
+	free_job(&other);
+	stop_host(&h);
 }
+
+// Stopped, by its job or from outside, it dies with its host all the same, and takes all along.
+static void test_stopped_supervisor(void **state)
+{
+	(void)state;
+	struct host h = start_host();
+	struct job j;
+	pid_t pids[64];
+	start_job(&h, &j, false, "session;daemon;busy");
+	usleep(100000);
+	size_t n = marked(pids, GT_COUNTOF(pids));
+	for (size_t i = 0; i < n && i < GT_COUNTOF(pids); i++)
+		if (parent_of(pids[i]) == h.pid)
+			kill(pids[i], SIGSTOP);
+	usleep(20000);
+	kill(h.pid, SIGKILL);
+	assert_int_equal(waitpid(h.pid, NULL, 0), h.pid);
+	assert_true(marked_become(0, 1));
+	free_job(&j);
+	close(h.control);
+}
+
+// --- instances
 
 static void test_instance(void **state)
 {
@@ -741,6 +793,8 @@ static int run_round(const char *name, enum gt_isolation_kind wanted)
 		ROUND_TEST(test_host_loses_runner),
 		ROUND_TEST(test_signals_for_the_supervisor),
 		ROUND_TEST(test_supervisor_killed_by_its_job),
+		ROUND_TEST(test_lost_beside_others),
+		ROUND_TEST(test_stopped_supervisor),
 		ROUND_TEST(test_instance),
 		ROUND_TEST(test_many_jobs),
 		ROUND_TEST(test_wrong_orders),

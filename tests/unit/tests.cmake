@@ -46,6 +46,7 @@ gt_unit_test(numbers stage)
 gt_unit_test(record base core run)
 gt_unit_test(audit run)
 gt_unit_test(retry base run)
+gt_unit_test(tree base worker)
 gt_unit_test(memory base worker)
 gt_unit_test(backtrace base worker)
 # The callers that the test looks for are there.
