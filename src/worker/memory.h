@@ -1,7 +1,8 @@
 // worker/memory.h - a limit on the private memory of a job's whole tree.
 //
 // By a memory cgroup where this machine lets us make one (version 2, else 1): the kernel kills at
-// the limit and counts it. Else the supervisor adds up the tree's private memory ten times a second.
+// the limit and counts it. Else the supervisor adds up ten times a second what the tree has written:
+// what is its own and what its processes share with each other, not what the host had before the fork.
 // Never by RLIMIT_AS: a compiler maps ten times what it uses.
 #ifndef GT_WORKER_MEMORY_H
 #define GT_WORKER_MEMORY_H

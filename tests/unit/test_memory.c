@@ -411,7 +411,6 @@ static void test_odd_trees(void **state)
 			_exit(GOOD);
 		}
 		bool met = watch(&m, pid, &status);
-		// Of what is shared, as much as was inherited may be taken for that.
 		if (met != trees[n].too_much)
 			fail_msg("%s%s: %s", trees[n].name, heir ? ", of a big host" : "",
 			         met ? "killed" : "not killed");
@@ -520,8 +519,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cgroup2),      cmocka_unit_test(test_cgroup1),
 		cmocka_unit_test(test_polling),      cmocka_unit_test(test_private_only),
-		cmocka_unit_test(test_odd_trees),
-		cmocka_unit_test(test_no_limit),     cmocka_unit_test(test_always_a_way),
+		cmocka_unit_test(test_odd_trees),    cmocka_unit_test(test_no_limit),
+		cmocka_unit_test(test_always_a_way),
 		cmocka_unit_test(test_sweep),        cmocka_unit_test(test_number_again),
 		cmocka_unit_test(test_limit_around),
 	};

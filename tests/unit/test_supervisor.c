@@ -115,12 +115,6 @@ static void start_job(const struct host *h, struct job *j, bool instance, const 
 	j->child = child[0];
 }
 
-static bool readable(int fd, int timeout_ms)
-{
-	struct pollfd on = {.fd = fd, .events = POLLIN};
-	return poll(&on, 1, timeout_ms) == 1;
-}
-
 static char notice_text[128];
 
 static struct gt_notice take_any_notice(const struct host *h)
@@ -518,8 +512,7 @@ static void test_supervisor_killed_by_its_job(void **state)
 	struct host h = start_host();
 	struct job j;
 	for (int i = 0; i < 20; i++) {
-		start_job(&h, &j, false, i % 2 ? "session;daemon;many;supervisor 9;busy"
-		                               : "session;daemon;supervisor 9;busy");
+		start_job(&h, &j, false, i % 2 ? "many;supervisor 9;busy" : "daemon;supervisor 9;busy");
 		assert_int_equal(take_notice(&h).kind, GT_NOTICE_LOST);
 		assert_int_equal(marked(NULL, 0), 1);
 		free_job(&j);
@@ -610,19 +603,6 @@ static void test_instance(void **state)
 
 // --- many jobs, wrong orders
 
-static size_t descriptors_of(pid_t pid)
-{
-	size_t n = 0;
-	char path[64];
-	snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-	DIR *dir = opendir(path);
-	for (struct dirent *e; dir && (e = readdir(dir));)
-		n += e->d_name[0] != '.';
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
 static void test_many_jobs(void **state)
 {
 	(void)state;
@@ -696,13 +676,6 @@ static void test_runner_does_not_read(void **state)
 	for (size_t i = 0; i < GT_COUNTOF(ours); i++)
 		close(ours[i]);
 	stop_host(&h);
-}
-
-static void *sleep_for_ever(void *unused)
-{
-	while (!unused)
-		pause();
-	return NULL;
 }
 
 static void test_second_thread(void **state)

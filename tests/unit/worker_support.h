@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,6 +278,32 @@ static inline void fill_disk(const char *path)
 	while (write(fd, block, 1) > 0)
 		continue;
 	close(fd);
+}
+
+static inline size_t descriptors_of(pid_t pid)
+{
+	size_t n = 0;
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+	DIR *dir = opendir(path);
+	for (struct dirent *e; dir && (e = readdir(dir));)
+		n += e->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+static inline bool readable(int fd, int timeout_ms)
+{
+	struct pollfd on = {.fd = fd, .events = POLLIN};
+	return poll(&on, 1, timeout_ms) == 1;
+}
+
+static inline void *sleep_for_ever(void *unused)
+{
+	while (!unused)
+		pause();
+	return NULL;
 }
 
 #endif // WORKER_SUPPORT_H
