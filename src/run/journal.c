@@ -59,16 +59,14 @@ static gt_code sum_lines(int fd, int64_t length, const char *path, uint64_t *sum
 // Does the name still lead to the file that we write, and is all of it there?
 static gt_code check_place(const struct gt_journal *j, struct gt_err *err)
 {
-	struct stat ours, there;
-	bool same = fstat(j->fd, &ours) == 0 && stat(j->path, &there) == 0 &&
-	            ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
-	if (!same)
+	struct stat there;
+	if (stat(j->path, &there) != 0 || there.st_dev != j->device || there.st_ino != j->inode)
 		return gt_fail(err, GT_DISK, "the journal '%s' was removed or replaced during the run; " ADVICE,
 		               j->path);
-	if (ours.st_size != j->length)
+	if (there.st_size != j->length)
 		return gt_fail(err, GT_DISK,
 		               "the journal '%s' was changed during the run: it has %lld bytes where %lld were "
-		               "written; " ADVICE, j->path, (long long)ours.st_size, (long long)j->length);
+		               "written; " ADVICE, j->path, (long long)there.st_size, (long long)j->length);
 	return GT_OK;
 }
 
@@ -79,6 +77,16 @@ static gt_code forget(struct gt_journal *j, gt_code rc)
 	free(j->path);
 	*j = (struct gt_journal){.fd = -1};
 	return rc;
+}
+
+static gt_code remember_place(struct gt_journal *j, struct gt_err *err)
+{
+	struct stat st;
+	if (fstat(j->fd, &st) != 0)
+		return gt_fail_errno(err, "cannot look at '%s'", j->path);
+	j->device = st.st_dev;
+	j->inode = st.st_ino;
+	return GT_OK;
 }
 
 gt_code gt_journal_create(const char *folder, struct gt_journal *out, struct gt_err *err)
@@ -93,6 +101,8 @@ gt_code gt_journal_create(const char *folder, struct gt_journal *out, struct gt_
 		if (out->fd < 0)
 			rc = gt_fail_errno(err, "cannot create '%s'", path);
 	}
+	if (!rc)
+		rc = remember_place(out, err);
 	return rc ? forget(out, rc) : GT_OK;
 }
 
@@ -108,6 +118,8 @@ gt_code gt_journal_continue(const char *folder, const struct gt_journal_end *end
 		rc = gt_fail_errno(err, "cannot open '%s' to go on with it", path);
 	else if (ftruncate(out->fd, end->length) != 0)
 		rc = gt_fail_errno(err, "cannot remove the torn end of '%s'", path);
+	if (!rc)
+		rc = remember_place(out, err);
 	if (!rc)
 		rc = sum_lines(out->fd, out->length, path, &out->sum, err);
 	return rc ? forget(out, rc) : GT_OK;

@@ -9,6 +9,7 @@
 struct gt_journal {
 	int fd;
 	char *path;
+	uint64_t device, inode; // what the path has to lead to
 	uint64_t seq;   // of the next event
 	int64_t length; // bytes written
 	uint64_t sum;   // of all lines, to know them again

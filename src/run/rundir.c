@@ -424,9 +424,10 @@ gt_code gt_rundir_check_folder(const char *folder, int held, struct gt_err *err)
 	static const char rule[] = "a test must leave its folder alone";
 	struct stat st, then;
 	const char *what = NULL;
-	if (lstat(folder, &st) != 0 && errno != ENOENT)
+	bool there = lstat(folder, &st) == 0;
+	if (!there && errno != ENOENT)
 		return gt_fail_errno(err, "cannot look at the test's folder '%s'", folder);
-	if (lstat(folder, &st) != 0)
+	if (!there)
 		what = "was removed";
 	else if (S_ISLNK(st.st_mode))
 		what = "was replaced by a link";
