@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/utf8.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,13 @@ static void put_head(struct gt_buf *text, const char *folder, const char *test, 
 	gt_buf_puts(text, "\n");
 }
 
+// Whatever is there: a job may have put a folder in the place.
+static void clear(const char *path)
+{
+	if (unlink(path) != 0 && errno != ENOENT)
+		(void)!gt_remove_tree(path, NULL);
+}
+
 gt_code gt_stagelog_write(const char *folder, const char *test, enum gt_stage_id id,
                           const struct gt_ending *e, const char *output, struct gt_err *err)
 {
@@ -57,17 +65,18 @@ gt_code gt_stagelog_write(const char *folder, const char *test, enum gt_stage_id
 	struct gt_buf text = {0};
 	char *log = gt_format("%s/%s.log", folder, stage);
 	char *printed = gt_format("%s/%s.output", folder, stage);
-	gt_file_make_way(log);
-	gt_file_make_way(printed);
-	unlink(e->ok ? log : printed);
-	if (e->ok && !*output)
-		unlink(printed);
+	const char *path = e->ok ? printed : log;
 	if (!e->ok)
 		put_head(&text, folder, test, stage, e);
 	gt_buf_puts(&text, output);
+	clear(e->ok ? log : printed);
 	gt_code rc = GT_OK;
-	if (text.length)
-		rc = gt_file_write(e->ok ? printed : log, text.data, text.length, err);
+	if (text.length) {
+		gt_file_make_way(path);
+		rc = gt_file_write(path, text.data, text.length, err);
+	} else {
+		clear(path);
+	}
 	gt_buf_free(&text);
 	free(printed);
 	free(log);
