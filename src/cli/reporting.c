@@ -59,7 +59,7 @@ static int judge(const struct gt_result *r)
 		return GT_EXIT_FAILED; // as asked for
 	if (!r->complete)
 		return GT_EXIT_INCOMPLETE;
-	if (r->verdicts[GT_VERDICT_FAIL] || r->verdicts[GT_VERDICT_XPASS])
+	if (gt_result_failures(r))
 		return GT_EXIT_FAILED;
 	return GT_EXIT_OK;
 }

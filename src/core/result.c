@@ -534,6 +534,11 @@ gt_code gt_result_load(const char *folder, struct gt_result *out, struct gt_err 
 	return rc;
 }
 
+size_t gt_result_failures(const struct gt_result *r)
+{
+	return r->verdicts[GT_VERDICT_FAIL] + r->verdicts[GT_VERDICT_XPASS];
+}
+
 void gt_result_free(struct gt_result *r)
 {
 	for (size_t i = 0; i < r->test_count; i++) {

@@ -12,6 +12,11 @@ const char *gt_verdict_name(enum gt_verdict v)
 	return (size_t)v < GT_VERDICT_COUNT ? verdict_names[v] : "NONE";
 }
 
+bool gt_verdict_is_failure(enum gt_verdict v)
+{
+	return v == GT_VERDICT_FAIL || v == GT_VERDICT_XPASS;
+}
+
 enum gt_stage_id gt_status_stage(const char *status, size_t length)
 {
 	for (int i = 0; i < GT_STAGE_COUNT; i++) {

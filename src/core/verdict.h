@@ -25,6 +25,8 @@ enum gt_verdict {
 	GT_VERDICT_FAIL,  // a failure that was not expected, or another than the expected one
 	GT_VERDICT_COUNT
 };
+// Did it end otherwise than expected: FAIL or XPASS?
+bool gt_verdict_is_failure(enum gt_verdict v);
 const char *gt_verdict_name(enum gt_verdict v); // "NONE", "PASS", "XFAIL", "XPASS", "FAIL"
 
 // `expected` is "STATUS" or "STATUS:WHY" (a why of "crash" also fits "crash:SIGSEGV").

@@ -193,7 +193,7 @@ static void show(struct gt_console *c, const struct gt_result *r, const struct g
 
 static bool is_worth_a_line(const struct gt_console *c, enum gt_verdict v)
 {
-	return v == GT_VERDICT_FAIL || v == GT_VERDICT_XPASS || c->options.verbose;
+	return gt_verdict_is_failure(v) || c->options.verbose;
 }
 
 // What follows the name: expectation where it differs, reason, message.

@@ -296,13 +296,12 @@ static void print_difference(struct summary *s, const struct gt_test_result *t)
 static void print_differences(struct summary *s)
 {
 	const struct gt_result *r = s->result;
-	size_t all = r->verdicts[GT_VERDICT_FAIL] + r->verdicts[GT_VERDICT_XPASS], shown = 0;
+	size_t all = gt_result_failures(r), shown = 0;
 	if (!all)
 		return;
 	heading(s, "Differences from the expected statuses");
 	for (size_t i = 0; i < r->test_count && shown < DIFFERENCES; i++) {
-		enum gt_verdict v = r->tests[i].verdict;
-		if (v != GT_VERDICT_FAIL && v != GT_VERDICT_XPASS)
+		if (!gt_verdict_is_failure(r->tests[i].verdict))
 			continue;
 		print_difference(s, &r->tests[i]);
 		shown++;

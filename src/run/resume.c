@@ -50,8 +50,7 @@ void gt_resume_free(struct gt_resume *resume)
 
 bool gt_resume_is_due(const struct gt_test_result *test, bool failed)
 {
-	bool unexpected = test->verdict == GT_VERDICT_FAIL || test->verdict == GT_VERDICT_XPASS;
-	return !*test->status || test->unbacked || (failed && unexpected);
+	return !*test->status || test->unbacked || (failed && gt_verdict_is_failure(test->verdict));
 }
 
 // --- is it the same run? ---

@@ -37,9 +37,7 @@ static void stop(struct gt_runner *r, const char *reason)
 // --max-failures: enough is known.
 static void check_failures(struct gt_runner *r)
 {
-	const size_t *verdicts = r->result->verdicts;
-	size_t failures =
-		verdicts[GT_VERDICT_FAIL] + verdicts[GT_VERDICT_XPASS] - r->failures_before;
+	size_t failures = gt_result_failures(r->result) - r->failures_before;
 	bool more = r->next_case < r->config->cases->count;
 	if (r->config->max_failures && failures >= r->config->max_failures && !r->stopping && more)
 		stop(r, "max-failures");
@@ -521,8 +519,8 @@ static gt_code prepare_resume(struct gt_runner *r)
 		audit(r, true);
 	for (size_t i = 0; !rc && i < r->result->test_count; i++) {
 		const struct gt_test_result *t = &r->result->tests[i];
-		bool failed = t->verdict == GT_VERDICT_FAIL || t->verdict == GT_VERDICT_XPASS;
-		r->failures_before += failed && !gt_resume_is_due(t, c->rerun_failed);
+		r->failures_before +=
+			gt_verdict_is_failure(t->verdict) && !gt_resume_is_due(t, c->rerun_failed);
 	}
 	return rc;
 }
