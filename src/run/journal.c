@@ -15,47 +15,6 @@
 #define ADVICE \
 	"what it told is lost: remove the run directory, or name another one with -r, and run again"
 
-static void add_line(uint64_t *sum, const char *line, size_t length)
-{
-	uint64_t both[] = {*sum, gt_hash64(line, length)};
-	*sum = gt_hash64(both, sizeof both);
-}
-
-// The sum of the first `length` bytes.
-static gt_code sum_lines(int fd, int64_t length, const char *path, uint64_t *sum,
-                         struct gt_err *err)
-{
-	struct gt_buf line = {0};
-	char chunk[16384]; // a stack may be small (ulimit -s)
-	gt_code rc = GT_OK;
-	*sum = 0;
-	for (int64_t at = 0; !rc && at < length;) {
-		size_t most = length - at < (int64_t)sizeof chunk ? (size_t)(length - at) : sizeof chunk;
-		ssize_t n = pread(fd, chunk, most, at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			rc = gt_fail_errno(err, "cannot read '%s'", path);
-		if (n <= 0)
-			break;
-		at += n;
-		for (const char *from = chunk, *end = chunk + n; from < end;) {
-			const char *newline = memchr(from, '\n', (size_t)(end - from));
-			size_t part = newline ? (size_t)(newline - from) + 1 : (size_t)(end - from);
-			gt_buf_append(&line, from, part);
-			from += part;
-			if (newline) {
-				add_line(sum, line.data, line.length);
-				line.length = 0;
-			}
-		}
-	}
-	if (line.length)
-		add_line(sum, line.data, line.length);
-	gt_buf_free(&line);
-	return rc;
-}
-
 // Does the name still lead to the file that we write, and is all of it there?
 static gt_code check_place(const struct gt_journal *j, struct gt_err *err)
 {
@@ -74,6 +33,8 @@ static gt_code forget(struct gt_journal *j, gt_code rc)
 {
 	if (j->fd >= 0)
 		close(j->fd);
+	if (j->written)
+		gt_hasher_free(j->written);
 	free(j->path);
 	*j = (struct gt_journal){.fd = -1};
 	return rc;
@@ -92,7 +53,8 @@ static gt_code remember_place(struct gt_journal *j, struct gt_err *err)
 gt_code gt_journal_create(const char *folder, struct gt_journal *out, struct gt_err *err)
 {
 	char *path = gt_path_join(folder, "events.jsonl");
-	*out = (struct gt_journal){.fd = -1, .path = path, .start = gt_clock_ns()};
+	*out = (struct gt_journal){.fd = -1, .path = path, .written = gt_hasher_new(),
+	                           .start = gt_clock_ns()};
 	gt_code rc = GT_OK;
 	if (unlink(path) != 0 && errno != ENOENT)
 		rc = gt_fail_errno(err, "cannot replace '%s'", path);
@@ -111,7 +73,7 @@ gt_code gt_journal_continue(const char *folder, const struct gt_journal_end *end
 {
 	char *path = gt_path_join(folder, "events.jsonl");
 	*out = (struct gt_journal){.path = path, .seq = end->events, .length = end->length,
-	                           .start = gt_clock_ns() - end->t};
+	                           .written = gt_hasher_new(), .start = gt_clock_ns() - end->t};
 	gt_code rc = GT_OK;
 	out->fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
 	if (out->fd < 0)
@@ -121,7 +83,7 @@ gt_code gt_journal_continue(const char *folder, const struct gt_journal_end *end
 	if (!rc)
 		rc = remember_place(out, err);
 	if (!rc)
-		rc = sum_lines(out->fd, out->length, path, &out->sum, err);
+		rc = gt_hasher_add_file(out->written, out->fd, path, (uint64_t)out->length, NULL, err);
 	return rc ? forget(out, rc) : GT_OK;
 }
 
@@ -134,7 +96,7 @@ gt_code gt_journal_append(struct gt_journal *j, json_t *event, struct gt_err *er
 	if (!rc && gt_write_all(j->fd, line, length) != 0)
 		rc = gt_fail_errno(err, "cannot write the journal events.jsonl");
 	if (!rc) {
-		add_line(&j->sum, line, length);
+		gt_hasher_add(j->written, line, length);
 		j->length += (int64_t)length;
 		j->seq++;
 	}
@@ -144,11 +106,15 @@ gt_code gt_journal_append(struct gt_journal *j, json_t *event, struct gt_err *er
 
 gt_code gt_journal_verify(const struct gt_journal *j, struct gt_err *err)
 {
-	uint64_t sum = 0;
+	struct gt_hasher *there = gt_hasher_new();
+	char wanted[GT_HASH_SIZE], found[GT_HASH_SIZE];
 	gt_code rc = check_place(j, err);
 	if (!rc)
-		rc = sum_lines(j->fd, j->length, j->path, &sum, err);
-	if (!rc && sum != j->sum)
+		rc = gt_hasher_add_file(there, j->fd, j->path, (uint64_t)j->length, NULL, err);
+	gt_hasher_tell(j->written, wanted);
+	gt_hasher_tell(there, found);
+	gt_hasher_free(there);
+	if (!rc && strcmp(wanted, found) != 0)
 		rc = gt_fail(err, GT_DISK, "the journal '%s' was changed during the run; " ADVICE, j->path);
 	return rc;
 }

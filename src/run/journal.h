@@ -12,7 +12,7 @@ struct gt_journal {
 	uint64_t device, inode; // what the path has to lead to
 	uint64_t seq;   // of the next event
 	int64_t length; // bytes written
-	uint64_t sum;   // of all lines, to know them again
+	struct gt_hasher *written; // all bytes, to know them again
 	int64_t start;  // clock at which the run began, or would have, had it not been interrupted
 };
 
