@@ -102,6 +102,12 @@ class Refusals(support.TestCase):
         self.run_refused("--report=yes", says="'--report' takes no value")
         self.refused("list", "--jobs", "2", says="unknown flag '--jobs'")
 
+    def test_name_of_nothing(self):
+        write_text(self.path("odd.fake"), json.dumps({"": {}}))
+        self.refused("run", "-r", "never", "--suite", "odd.fake", env={"GAUNTLET_FAKE": "1"},
+                     says="odd.fake' has a test without a name")
+        self.assertFalse(os.path.exists(self.path("never")))
+
     def test_values(self):
         for arguments, says in (
                 (["-j", "0"], "'--jobs': 0 is not between 1 and"),
