@@ -135,7 +135,17 @@ static bool is_supervisor(const void *user, pid_t pid)
 	return false;
 }
 
-// A supervisor has ended, or an orphan that came to us.
+// One that ended by itself has left nothing, and no namespace outlives its first process. That one is
+// the supervisor; in a user namespace it is what its go-between may leave.
+static bool may_leave_orphans(const struct host *h)
+{
+	for (size_t i = 0; i < h->running_count; i++)
+		if (h->running[i].ended && h->running[i].status != 0)
+			return h->isolation.kind != GT_ISOLATION_PRIVILEGED;
+	return false;
+}
+
+// A supervisor has ended, or an orphan that came to us: always after the one that has left it.
 static void note_end(struct host *h, pid_t pid, int status)
 {
 	for (size_t i = 0; i < h->running_count; i++) {
@@ -145,18 +155,8 @@ static void note_end(struct host *h, pid_t pid, int status)
 		h->running[i].status = status;
 		return;
 	}
-	// Orphans come to us only where there are no namespaces.
-	if (h->isolation.kind != GT_ISOLATION_NONE)
+	if (!may_leave_orphans(h))
 		h->stranger = true;
-}
-
-// One that ended by itself has left nothing, and no namespace outlives its first process.
-static bool may_leave_orphans(const struct host *h)
-{
-	for (size_t i = 0; i < h->running_count; i++)
-		if (h->running[i].ended && h->running[i].status != 0)
-			return h->isolation.kind == GT_ISOLATION_NONE;
-	return false;
 }
 
 // Tell the runner whose supervisors have ended. It may have no other work for us and kill us at once.
@@ -274,8 +274,8 @@ int gt_host_serve(int control, const struct gt_host_ops *ops)
 	}
 	gt_isolation_probe(&h.isolation);
 	gt_backtrace_warm_up();
-	if (h.isolation.kind == GT_ISOLATION_NONE)
-		prctl(PR_SET_CHILD_SUBREAPER, 1); // orphans of a supervisor that was killed
+	if (h.isolation.kind != GT_ISOLATION_PRIVILEGED)
+		prctl(PR_SET_CHILD_SUBREAPER, 1); // orphans of a supervisor, or of a go-between, that was killed
 	gt_health_take(&h.health, NULL, 0);
 	int exit_code = 0;
 	struct pollfd on[] = {

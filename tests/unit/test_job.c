@@ -504,9 +504,14 @@ static void test_unfit_host(void **state)
 		{"memory", "its memory grew by 40 MiB"},
 		{"child", "a process ended that it had not started"},
 	};
-	for (size_t i = 0; i < GT_COUNTOF(cases); i++) {
+	static const char *const isolations[] = {"", "user", "none"};
+	const char *wanted = getenv("GAUNTLET_ISOLATION");
+	char *kept = wanted ? gt_strdup(wanted) : NULL;
+	for (size_t i = 0; i < GT_COUNTOF(cases) * GT_COUNTOF(isolations); i++) {
 		struct outcome first = {0}, second = {0}, third = {0};
-		start_faulty(cases[i].fault);
+		size_t c = i / GT_COUNTOF(isolations);
+		setenv("GAUNTLET_ISOLATION", isolations[i % GT_COUNTOF(isolations)], 1);
+		start_faulty(cases[c].fault);
 		assert_true(run_until_state(GT_HOST_READY));
 		start_job(&first, true, "{\"ok\":true}", LIMIT_S);
 		run_until_done(&first, 1);
@@ -517,9 +522,9 @@ static void test_unfit_host(void **state)
 		run_until_done(&second, 1);
 		run_until_done(&third, 1);
 		assert_why(&second, "host", "the host of the stage cannot be used: ");
-		assert_why(&second, "host", cases[i].says);
+		assert_why(&second, "host", cases[c].says);
 		assert_true(second.ending.unstarted && third.ending.unstarted);
-		assert_string_equal(host.surprise, cases[i].fault);
+		assert_string_equal(host.surprise, cases[c].fault);
 		assert_int_equal(host.state, GT_HOST_RETIRED);
 		gt_job_request(first.job, "{\"ok\":true,\"detail\":{}}", LIMIT_S);
 		run_until_done(&first, 2);
@@ -531,6 +536,11 @@ static void test_unfit_host(void **state)
 		forget(&second);
 		forget(&third);
 	}
+	if (kept)
+		setenv("GAUNTLET_ISOLATION", kept, 1);
+	else
+		unsetenv("GAUNTLET_ISOLATION");
+	free(kept);
 }
 
 // A host that takes an order and does nothing is ended, and is no test's timeout.
