@@ -218,6 +218,13 @@ int64_t gt_file_size(const char *path)
 	return (int64_t)st.st_size;
 }
 
+bool gt_is_open_at(int fd, const char *path)
+{
+	struct stat opened, named;
+	return fstat(fd, &opened) == 0 && lstat(path, &named) == 0 &&
+	       opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 gt_code gt_make_folders(const char *path, struct gt_err *err)
 {
 	if (!*path) {

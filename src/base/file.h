@@ -46,6 +46,7 @@ int gt_write_all(int fd, const void *bytes, size_t length);
 bool gt_is_file(const char *path);
 bool gt_is_folder(const char *path);
 int64_t gt_file_size(const char *path); // bytes, -1 if there is none
+bool gt_is_open_at(int fd, const char *path); // is that file or folder, and no link, what is open?
 
 // Make a folder and those above it; it may exist already.
 GT_MUST_USE gt_code gt_make_folders(const char *path, struct gt_err *err);

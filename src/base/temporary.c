@@ -19,14 +19,6 @@ const char *gt_temporary_base(void)
 	return tmp && tmp[0] == '/' && gt_path_is_plain(tmp) && gt_is_folder(tmp) ? tmp : "/tmp";
 }
 
-// Does the path still name the folder that is open as `fd`?
-static bool is_there(const char *path, int fd)
-{
-	struct stat opened, named;
-	return fstat(fd, &opened) == 0 && lstat(path, &named) == 0 &&
-	       opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
-}
-
 // Who gets the lock may do with a folder what he likes, its maker too. So one that is being made and
 // not locked yet may go; its maker then makes another.
 static void remove_if_abandoned(const char *path)
@@ -36,7 +28,7 @@ static void remove_if_abandoned(const char *path)
 	if (fd < 0)
 		return;
 	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
-	    is_there(path, fd))
+	    gt_is_open_at(fd, path))
 		(void)!gt_remove_tree(path, NULL);
 	close(fd);
 }
@@ -63,7 +55,7 @@ static bool hold(struct gt_temporary *folder)
 	folder->lock = open(folder->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (folder->lock < 0)
 		return errno != ENOENT;
-	if (flock(folder->lock, LOCK_EX | LOCK_NB) == 0 ? is_there(folder->path, folder->lock)
+	if (flock(folder->lock, LOCK_EX | LOCK_NB) == 0 ? gt_is_open_at(folder->lock, folder->path)
 	                                                : errno != EWOULDBLOCK)
 		return true;
 	close(folder->lock);

@@ -1,7 +1,7 @@
 #include "run/audit.h"
 
 #include "run/record.h"
-#include "run/rundir.h"
+#include "run/testdir.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +95,7 @@ static void check_file(struct look *l, const char *stage, const json_t *file, bo
 	const char *name = gt_json_string_or(file, "name", "");
 	int64_t bytes = gt_json_integer_or(file, "bytes", -1);
 	struct stat st;
-	if (json_object_get(l->seen, name) || (!kept_all && !gt_rundir_keeps(name)))
+	if (json_object_get(l->seen, name) || (!kept_all && !gt_testdir_keeps(name)))
 		return;
 	gt_json_set(l->seen, name, json_true());
 	char *path = gt_path_join(l->folder, name);

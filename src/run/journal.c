@@ -19,7 +19,7 @@
 static gt_code check_place(const struct gt_journal *j, struct gt_err *err)
 {
 	struct stat there;
-	if (stat(j->path, &there) != 0 || there.st_dev != j->device || there.st_ino != j->inode)
+	if (!gt_is_open_at(j->fd, j->path) || fstat(j->fd, &there) != 0)
 		return gt_fail(err, GT_DISK, "the journal '%s' was removed or replaced during the run; " ADVICE,
 		               j->path);
 	if (there.st_size != j->length)
@@ -40,16 +40,6 @@ static gt_code forget(struct gt_journal *j, gt_code rc)
 	return rc;
 }
 
-static gt_code remember_place(struct gt_journal *j, struct gt_err *err)
-{
-	struct stat st;
-	if (fstat(j->fd, &st) != 0)
-		return gt_fail_errno(err, "cannot look at '%s'", j->path);
-	j->device = st.st_dev;
-	j->inode = st.st_ino;
-	return GT_OK;
-}
-
 gt_code gt_journal_create(const char *folder, struct gt_journal *out, struct gt_err *err)
 {
 	char *path = gt_path_join(folder, "events.jsonl");
@@ -58,13 +48,10 @@ gt_code gt_journal_create(const char *folder, struct gt_journal *out, struct gt_
 	gt_code rc = GT_OK;
 	if (unlink(path) != 0 && errno != ENOENT)
 		rc = gt_fail_errno(err, "cannot replace '%s'", path);
-	if (!rc) {
-		out->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
-		if (out->fd < 0)
-			rc = gt_fail_errno(err, "cannot create '%s'", path);
-	}
 	if (!rc)
-		rc = remember_place(out, err);
+		out->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
+	if (!rc && out->fd < 0)
+		rc = gt_fail_errno(err, "cannot create '%s'", path);
 	return rc ? forget(out, rc) : GT_OK;
 }
 
@@ -80,8 +67,6 @@ gt_code gt_journal_continue(const char *folder, const struct gt_journal_end *end
 		rc = gt_fail_errno(err, "cannot open '%s' to go on with it", path);
 	else if (ftruncate(out->fd, end->length) != 0)
 		rc = gt_fail_errno(err, "cannot remove the torn end of '%s'", path);
-	if (!rc)
-		rc = remember_place(out, err);
 	if (!rc)
 		rc = gt_hasher_add_file(out->written, out->fd, path, (uint64_t)out->length, NULL, err);
 	return rc ? forget(out, rc) : GT_OK;

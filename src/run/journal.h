@@ -9,7 +9,6 @@
 struct gt_journal {
 	int fd;
 	char *path;
-	uint64_t device, inode; // what the path has to lead to
 	uint64_t seq;   // of the next event
 	int64_t length; // bytes written
 	struct gt_hasher *written; // all bytes, to know them again

@@ -1,8 +1,6 @@
 #include "run/rundir.h"
 
 #include "base/utf8.h"
-#include "core/stages.h"
-#include "run/record.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -246,24 +244,6 @@ void gt_rundir_close(struct gt_rundir *r)
 	*r = (struct gt_rundir){.lock = -1};
 }
 
-static gt_code empty_folder(const char *path, bool keep_inputs, struct gt_err *err)
-{
-	struct gt_names names = {0};
-	gt_code rc = gt_list_folder(path, &names, err);
-	for (size_t i = 0; !rc && i < names.count; i++) {
-		const char *name = names.items[i];
-		bool input = strncmp(name, "input.", 6) == 0 || strncmp(name, "data_set_", 9) == 0 ||
-		             strcmp(name, "stages.json") == 0;
-		if (keep_inputs && input)
-			continue;
-		char *whole = gt_path_join(path, name);
-		rc = gt_remove_tree(whole, err);
-		free(whole);
-	}
-	gt_names_free(&names);
-	return rc;
-}
-
 // What resists is left aside for the end of the run.
 static void drop(const struct gt_rundir *r, const char *path)
 {
@@ -343,9 +323,7 @@ static gt_code check_room(const char *path, const char *advice, struct gt_err *e
 gt_code gt_rundir_check_place(const struct gt_rundir *r, struct gt_err *err)
 {
 	char *path = gt_path_join(r->path, "run.lock");
-	struct stat held, there;
-	bool same = fstat(r->lock, &held) == 0 && stat(path, &there) == 0 &&
-	            held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+	bool same = gt_is_open_at(r->lock, path);
 	free(path);
 	if (!same)
 		return gt_fail(err, GT_DISK,
@@ -362,125 +340,4 @@ gt_code gt_rundir_check_disk(const struct gt_rundir *r, struct gt_err *err)
 	if (!rc)
 		rc = check_room(r->path, "run directory with -r", err);
 	return rc ? rc : check_room(r->tmp, "folder with TMPDIR", err);
-}
-
-bool gt_rundir_keeps(const char *name)
-{
-	static const char *const endings[] = {".log", ".output", ".json"};
-	size_t top = strcspn(name, "/"); // a folder goes as a whole
-	for (size_t i = 0; i < GT_COUNTOF(endings); i++) {
-		size_t n = strlen(endings[i]);
-		if (top >= n && strncmp(name + top - n, endings[i], n) == 0)
-			return true;
-	}
-	return false;
-}
-
-char *gt_rundir_test_path(const struct gt_rundir *r, const struct gt_case *test)
-{
-	return gt_path_join(r->path, test->folder);
-}
-
-// Never a link: setup empties this folder, and all stages write there. Nor is it made where the run
-// directory is gone.
-static gt_code make_test_folder(const char *path, struct gt_err *err)
-{
-	struct stat st;
-	gt_code rc = GT_OK;
-	if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode))
-		rc = gt_remove_tree(path, err); // of a link, only the link
-	if (rc || mkdir(path, 0755) == 0)
-		return rc;
-	if (errno != EEXIST)
-		return gt_fail_errno(err, "cannot make the test's folder '%s'", path);
-	if (access(path, R_OK | W_OK | X_OK) != 0 && errno == EACCES && chmod(path, 0755) != 0)
-		return gt_fail_errno(err, "cannot write to the test's folder '%s': remove it", path);
-	return GT_OK;
-}
-
-gt_code gt_rundir_check_tests(const struct gt_rundir *r, const struct gt_cases *cases,
-                              struct gt_err *err)
-{
-	gt_code rc = GT_OK;
-	for (size_t i = 0; !rc && i < cases->count; i++) {
-		char *path = gt_rundir_test_path(r, &cases->items[i]);
-		struct stat st;
-		if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
-			rc = gt_fail(err, GT_BAD_USAGE,
-			             "'%s' is in the place of the folder of test '%s': move it away, or name "
-			             "another run directory with -r", path, cases->items[i].id);
-		free(path);
-	}
-	return rc;
-}
-
-int gt_rundir_hold(const char *folder)
-{
-	return open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
-gt_code gt_rundir_check_folder(const char *folder, int held, struct gt_err *err)
-{
-	static const char rule[] = "a test must leave its folder alone";
-	struct stat st, then;
-	const char *what = NULL;
-	bool there = lstat(folder, &st) == 0;
-	if (!there && errno != ENOENT)
-		return gt_fail_errno(err, "cannot look at the test's folder '%s'", folder);
-	if (!there)
-		what = "was removed";
-	else if (S_ISLNK(st.st_mode))
-		what = "was replaced by a link";
-	else if (!S_ISDIR(st.st_mode))
-		what = "was replaced by what is no folder";
-	else if (fstat(held, &then) == 0 && (st.st_dev != then.st_dev || st.st_ino != then.st_ino))
-		what = "was replaced by another one";
-	else if (access(folder, R_OK | W_OK | X_OK) != 0 && errno == EACCES)
-		what = "was closed to us";
-	return what ? gt_fail(err, GT_BAD_DATA, "the test's folder '%s' %s: %s", folder, what, rule) : GT_OK;
-}
-
-gt_code gt_rundir_mend_folder(const struct gt_rundir *r, const struct gt_case *test,
-                              const json_t *options, struct gt_err *err)
-{
-	char *folder = gt_rundir_test_path(r, test);
-	gt_code rc = make_test_folder(folder, err);
-	if (!rc)
-		rc = gt_record_write_test(folder, test, options, err);
-	free(folder);
-	return rc;
-}
-
-// Only the record of the inputs is still true of a folder that is emptied but for them. It is on the
-// disk before anything goes: who is killed now can go on.
-static gt_code keep_input_record(const char *folder, json_t *records, struct gt_err *err)
-{
-	const char *name = gt_stage(GT_CONSTRUCT_INPUTS)->name;
-	json_t *kept = json_incref(json_object_get(json_object_get(records, "stages"), name));
-	json_t *stages = json_object();
-	if (kept)
-		gt_json_set(stages, name, kept);
-	gt_json_set(records, "stages", stages);
-	return gt_record_write(folder, records, err);
-}
-
-gt_code gt_rundir_test(const struct gt_rundir *r, const struct gt_case *test,
-                       const json_t *options, bool fresh, bool keep_inputs, json_t **records,
-                       struct gt_err *err)
-{
-	char *folder = gt_rundir_test_path(r, test);
-	*records = NULL;
-	gt_code rc = make_test_folder(folder, err);
-	if (!rc && (!fresh || keep_inputs))
-		rc = gt_record_read(folder, records, err);
-	if (!rc && fresh && *records)
-		rc = keep_input_record(folder, *records, err);
-	if (!rc && fresh)
-		rc = empty_folder(folder, keep_inputs, err);
-	if (!rc)
-		rc = gt_record_write_test(folder, test, options, err);
-	if (!*records)
-		*records = gt_record_new();
-	free(folder);
-	return rc;
 }

@@ -1,14 +1,12 @@
-// run/rundir.h - the run directory: its lock, its working folders, the folder of each test.
+// run/rundir.h - the run directory: its lock and its working folders; run/testdir.h has those of tests.
 //
 //   <run>/events.jsonl results.json run.lock tmp/ <test folder>/...
 #ifndef GT_RUN_RUNDIR_H
 #define GT_RUN_RUNDIR_H
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/temporary.h"
 #include "core/case.h"
-#include "core/options.h"
 
 struct gt_rundir {
 	char *path;  // absolute
@@ -46,42 +44,11 @@ GT_MUST_USE gt_code gt_rundir_scratch(const struct gt_rundir *rundir, const char
 // another one.
 void gt_rundir_drop(const struct gt_rundir *rundir, const char *name);
 
-// Prepare a test's folder, which replaces a link of its name: emptied if `fresh` (but for its inputs if
-// `keep_inputs`), and test.json written. *records is stages.json of an earlier run, a new object (run/record.h): nothing of it if
-// fresh, but for the record of inputs that are kept. GT_BAD_DATA: it cannot be read; then nothing has changed.
-GT_MUST_USE gt_code gt_rundir_test(const struct gt_rundir *rundir, const struct gt_case *test,
-                                   const json_t *options, bool fresh, bool keep_inputs,
-                                   json_t **records, struct gt_err *err);
-
-// GT_BAD_USAGE if a file, which may be somebody's, is where a test needs its folder.
-GT_MUST_USE gt_code gt_rundir_check_tests(const struct gt_rundir *rundir,
-                                          const struct gt_cases *cases, struct gt_err *err);
-
-// GT_BAD_DATA, and a sentence, if a test's folder is gone, or is now a link or a file, or can no longer be
-// written to: the run is well, the test is not. `held` is what gt_rundir_hold() gave of it before; if it is not
-// -1, the folder must still be that one.
-GT_MUST_USE gt_code gt_rundir_check_folder(const char *folder, int held, struct gt_err *err);
-
-// A descriptor of a folder, to know it again; -1 if it is none.
-int gt_rundir_hold(const char *folder);
-
-// Make such a folder anew, or open it again, with its test.json; what stands in its place goes, but for
-// another folder.
-GT_MUST_USE gt_code gt_rundir_mend_folder(const struct gt_rundir *rundir, const struct gt_case *test,
-                                          const json_t *options, struct gt_err *err);
-
 // GT_DISK, and a sentence, if the run directory is no longer the one that was opened, or is closed to us.
 GT_MUST_USE gt_code gt_rundir_check_place(const struct gt_rundir *rundir, struct gt_err *err);
 
 // The same, also if there is hardly any room on its disk or on that of the working folders: what
 // fails then may fail for that alone.
 GT_MUST_USE gt_code gt_rundir_check_disk(const struct gt_rundir *rundir, struct gt_err *err);
-
-// Does a test's folder keep what is called `name` with --no-artifacts? What people and programs read
-// stays, but folders go as a whole: `name` may be a path below one.
-bool gt_rundir_keeps(const char *name);
-
-// Allocated path of a test's folder.
-char *gt_rundir_test_path(const struct gt_rundir *rundir, const struct gt_case *test);
 
 #endif // GT_RUN_RUNDIR_H

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "run/audit.h"
 #include "run/test.h"
+#include "run/testdir.h"
 #include "worker/memory.h"
 
 #include <signal.h>
@@ -534,7 +535,7 @@ gt_code gt_run(const struct gt_run_config *config, const struct gt_rundir *rundi
 	                        .err = err ? err : &own};
 	r->options = gt_options_to_json(config->plan.options);
 	r->notes = json_array();
-	gt_code rc = gt_rundir_check_tests(rundir, config->cases, r->err);
+	gt_code rc = gt_testdir_check_places(rundir, config->cases, r->err);
 	if (!rc && config->resumes)
 		rc = prepare_resume(r);
 	r->next_case = rc ? 0 : find_due(r, 0);

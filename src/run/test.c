@@ -5,6 +5,7 @@
 #include "run/record.h"
 #include "run/retry.h"
 #include "run/stagelog.h"
+#include "run/testdir.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ struct gt_test {
 	struct gt_runner *runner;
 	size_t slot;
 	const struct gt_case *test;
-	char *folder;
+	struct gt_testdir dir;
 	json_t *test_json;
 	enum gt_stage_id stage;
 	int attempt;
@@ -46,9 +47,7 @@ struct gt_test {
 	json_t *records;   // stages.json
 	json_t *inputs;    // of the stage that is under way; NULL if none is
 	bool unreadable;   // stages.json of an earlier run is; it stays as it is
-	int home;          // its folder, held
 	bool evicted;      // its folder was removed or replaced, or cannot even be made
-	bool homeless;     // nothing can be written there; the audit will say so
 	bool refused;      // the stage may not begin: what is recorded of it stays as it is
 };
 
@@ -84,26 +83,9 @@ static void leave(struct gt_test *t)
 	json_decref(t->test_json);
 	json_decref(t->records);
 	json_decref(t->inputs);
-	if (t->home >= 0)
-		close(t->home);
-	free(t->folder);
+	gt_testdir_close(&t->dir);
 	free(t);
 	gt_runner_slot_free(r, slot);
-}
-
-// --no-artifacts
-static void remove_artifacts(const struct gt_test *t)
-{
-	struct gt_names names = {0};
-	(void)!gt_list_folder(t->folder, &names, NULL);
-	for (size_t i = 0; i < names.count; i++) {
-		if (gt_rundir_keeps(names.items[i]))
-			continue;
-		char *path = gt_path_join(t->folder, names.items[i]);
-		(void)!gt_remove_tree(path, NULL);
-		free(path);
-	}
-	gt_names_free(&names);
 }
 
 static void end_test(struct gt_test *t, const char *status, const char *why, const char *stage,
@@ -112,13 +94,13 @@ static void end_test(struct gt_test *t, const char *status, const char *why, con
 	struct gt_runner *r = t->runner;
 	gt_json_set(t->records, "artifacts", json_boolean(r->config->keep_artifacts));
 	gt_code rc = GT_OK;
-	if (!t->unreadable && !t->homeless)
-		rc = gt_record_write(t->folder, t->records, r->err);
+	if (!t->unreadable && !t->dir.unusable)
+		rc = gt_record_write(t->dir.path, t->records, r->err);
 	if (rc) {
 		gt_runner_fail(r, rc);
 	} else {
 		if (!r->config->keep_artifacts)
-			remove_artifacts(t);
+			gt_testdir_remove_artifacts(&t->dir);
 		gt_runner_emit(r, json_pack("{s:s,s:s,s:s,s:s,s:s,s:o}", "event", "test-end", "test",
 		                            t->test->id, "status", status, "why", why, "stage", stage,
 		                            "message", gt_json_text(message)));
@@ -211,36 +193,23 @@ static void blame_folder(struct gt_ending *e, const char *sentence)
 	e->reply = NULL;
 }
 
-static void hold_folder(struct gt_test *t)
-{
-	if (t->home >= 0)
-		close(t->home);
-	t->home = gt_rundir_hold(t->folder);
-}
-
 // A test whose folder is gone when a stage ends, or is elsewhere, has failed there. It gets a new one, for
-// its log and its records: nothing is ever written through a link.
+// its log and its records.
 static gt_code keep_folder(struct gt_test *t, struct gt_ending *e)
 {
-	struct gt_runner *r = t->runner;
 	struct gt_err err = {0};
-	if (t->homeless || !gt_rundir_check_folder(t->folder, t->home, &err))
-		return GT_OK;
-	gt_code rc = gt_rundir_check_place(r->rundir, r->err);
-	if (rc || err.code == GT_DISK)
-		return rc ? rc : gt_fail(r->err, GT_DISK, "%s", err.text);
-	blame_folder(e, err.text);
-	t->evicted = true;
-	t->homeless = gt_rundir_mend_folder(r->rundir, t->test, r->options, &err);
-	if (t->homeless && err.code == GT_DISK)
-		return gt_fail(r->err, GT_DISK, "%s", err.text);
-	if (t->homeless)
+	bool lost;
+	gt_code rc = gt_testdir_keep(&t->dir, &lost, &err);
+	if (rc == GT_DISK)
+		return gt_fail(t->runner->err, GT_DISK, "%s", err.text);
+	if (rc) {
 		blame_folder(e, err.text);
-	if (gt_rundir_check_folder(t->folder, t->home, NULL)) { // what was in it has gone with it
+		t->evicted = true;
+	}
+	if (lost) { // what was in it has gone with it
 		gt_record_lose_files(t->records);
 		t->unreadable = false;
 	}
-	hold_folder(t);
 	return GT_OK;
 }
 
@@ -259,8 +228,8 @@ static void finish_stage(struct gt_test *t, struct gt_ending *e, const char *out
 		gt_stagelog_quote(e, output);
 		rc = check_disk(t, e);
 	}
-	if (!rc && !t->homeless)
-		rc = gt_stagelog_write(t->folder, t->test->id, t->stage, e, output, r->err);
+	if (!rc && !t->dir.unusable)
+		rc = gt_stagelog_write(t->dir.path, t->test->id, t->stage, e, output, r->err);
 	if (rc) {
 		gt_runner_fail(r, rc);
 		leave(t);
@@ -449,7 +418,7 @@ static void fail_start(struct gt_test *t, const struct gt_err *err)
 static char *make_request(const struct gt_test *t, json_t *needs)
 {
 	json_t *request = json_pack("{s:s,s:s,s:o,s:O,s:O,s:o}", "action", "stage", "stage",
-	                            gt_stage(t->stage)->name, "folder", gt_json_text(t->folder), "test",
+	                            gt_stage(t->stage)->name, "folder", gt_json_text(t->dir.path), "test",
 	                            t->test_json, "options", t->runner->options, "records", needs);
 	char *text = json_dumps(request, JSON_COMPACT);
 	json_decref(request);
@@ -580,7 +549,7 @@ static void start_stage(struct gt_test *t)
 		return;
 	struct gt_err err = {0};
 	json_t *needs;
-	if (gt_rundir_check_folder(t->folder, t->home, &err)) { // another test, or a test class that goes on
+	if (gt_testdir_check(&t->dir, &err)) { // another test, or a test class that goes on
 		fail_stage(t, "error", "");
 		return;
 	}
@@ -669,28 +638,22 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 {
 	const struct gt_plan *plan = &r->config->plan;
 	struct gt_test *t = gt_zalloc(1, sizeof *t);
-	*t = (struct gt_test){.runner = r, .slot = slot, .test = test, .attempt = 1, .home = -1,
-	                      .test_json = gt_case_to_json(test),
-	                      .folder = gt_rundir_test_path(r->rundir, test)};
+	*t = (struct gt_test){.runner = r, .slot = slot, .test = test, .attempt = 1,
+	                      .test_json = gt_case_to_json(test)};
 	r->slots[slot] = t;
 	struct gt_err err = {0};
-	gt_code rc = gt_rundir_test(r->rundir, test, r->options, plan->stages[GT_SETUP],
-	                            plan->options->load_inputs, &t->records, &err);
-	if (rc && rc != GT_BAD_DATA) { // a folder that cannot be used is one test's, if the others are well
-		struct gt_err place = {0};
-		t->evicted = t->homeless = rc != GT_DISK && !gt_rundir_check_place(r->rundir, &place);
-		if (!t->homeless) {
-			if (!r->fatal)
-				*r->err = place.code ? place : err;
-			gt_runner_fail(r, r->err->code);
-			leave(t);
-			return;
-		}
-	}
-	hold_folder(t);
+	gt_code rc = gt_testdir_open(r->rundir, test, r->options, plan->stages[GT_SETUP],
+	                             plan->options->load_inputs, &t->dir, &t->records, &err);
 	gt_json_set(t->records, "test", gt_json_text(test->id));
-	if (rc)
+	t->evicted = t->dir.unusable;
+	if (rc == GT_DISK) {
+		if (!r->fatal)
+			*r->err = err;
+		gt_runner_fail(r, GT_DISK);
+		leave(t);
+	} else if (rc) {
 		begin_refused(t, err.text);
-	else
+	} else {
 		next_stage(t);
+	}
 }

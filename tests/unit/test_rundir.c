@@ -1,5 +1,4 @@
-// The run directory: whose it is, who holds it, what is in it when a test begins.
-#include "run/record.h"
+// The run directory: whose it is, who holds it, and its working folders.
 #include "run/rundir.h"
 
 #include <dirent.h>
@@ -270,142 +269,6 @@ static void test_scratch_again(void **state)
 	gt_rundir_close(&dir);
 }
 
-static void put(const char *name)
-{
-	char *path = gt_format("run/t/%s", name);
-	char *slash = strrchr(path, '/');
-	*slash = '\0';
-	assert_int_equal(gt_make_folders(path, &err), GT_OK);
-	*slash = '/';
-	assert_int_equal(gt_file_write(path, "x", 1, &err), GT_OK);
-	free(path);
-}
-
-static size_t count_files(void)
-{
-	struct gt_names names = {0};
-	assert_int_equal(gt_list_folder("run/t", &names, &err), GT_OK);
-	size_t n = names.count;
-	gt_names_free(&names);
-	return n;
-}
-
-static void test_folder_of_a_test(void **state)
-{
-	(void)state;
-	struct gt_case test = {.id = (char[]){"t"}, .name = (char[]){"t"}, .suite = (char[]){"s"},
-	                       .folder = (char[]){"t"}, .model = (char[]){"/m"}};
-	json_t *options = json_object(), *records;
-	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
-	put("input.json");
-	json_t *old = gt_record_new();
-	gt_json_set(old, "old", json_integer(1));
-	assert_int_equal(gt_record_write("run/t", old, &err), GT_OK);
-	json_decref(old);
-	put("input.0.bin");
-	put("inputs");
-	put("data_set_1/input.0.bin");
-	put("compilation.log");
-	// Not fresh: everything stays, and the record is read.
-	assert_int_equal(gt_rundir_test(&dir, &test, options, false, false, &records, &err), GT_OK);
-	assert_int_equal(gt_json_integer_or(records, "old", 0), 1);
-	json_decref(records);
-	assert_int_equal(count_files(), 7);
-	// Fresh, but with its inputs.
-	assert_int_equal(gt_rundir_test(&dir, &test, options, true, true, &records, &err), GT_OK);
-	assert_int_equal(gt_json_integer_or(records, "old", 0), 1);
-	json_decref(records);
-	assert_int_equal(count_files(), 5); // input.json input.0.bin data_set_1 test.json stages.json
-	// Fresh.
-	assert_int_equal(gt_rundir_test(&dir, &test, options, true, false, &records, &err), GT_OK);
-	assert_int_equal(json_object_size(json_object_get(records, "stages")), 0);
-	json_decref(records);
-	assert_int_equal(count_files(), 1);
-	json_t *json;
-	assert_int_equal(gt_record_read_test("run/t", &json, &err), GT_OK);
-	assert_string_equal(gt_json_string_or(json_object_get(json, "test"), "model", ""), "/m");
-	json_decref(json);
-	// What cannot be read, or is of a later program, is neither used nor touched.
-	static const char *const bad[] = {"[", "{}", "{\"format\":2,\"stages\":{}}",
-	                                  "{\n  \"format\": 1,\n  \"stages\": {}\n}\n",
-	                                  "{\n  \"format\": 3,\n  \"stages\": {}\n}\n"};
-	for (size_t i = 0; i < GT_COUNTOF(bad); i++) {
-		assert_int_equal(gt_file_write("run/t/stages.json", bad[i], strlen(bad[i]), &err), GT_OK);
-		assert_int_equal(unlink("run/t/test.json") == 0 || i > 0, 1);
-		assert_int_equal(gt_rundir_test(&dir, &test, options, false, false, &records, &err),
-		                 GT_BAD_DATA);
-		assert_non_null(strstr(err.text, "stages.json'"));
-		assert_int_equal(json_object_size(json_object_get(records, "stages")), 0);
-		assert_int_equal(gt_file_size("run/t/stages.json"), (int64_t)strlen(bad[i]));
-		assert_false(gt_is_file("run/t/test.json"));
-		json_decref(records);
-	}
-	json_decref(options);
-	gt_rundir_close(&dir);
-}
-
-// Inputs that are kept keep their record, and no other: on the disk, before anything else happens.
-static void test_record_of_kept_inputs(void **state)
-{
-	(void)state;
-	struct gt_case test = {.id = (char[]){"t"}, .name = (char[]){"t"}, .suite = (char[]){"s"},
-	                       .folder = (char[]){"t"}, .model = (char[]){"/m"}};
-	json_t *options = json_object(), *records;
-	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
-	assert_int_equal(gt_make_folders("run/t", &err), GT_OK);
-	json_t *old = gt_record_new();
-	static const char *const done[] = {"setup", "construct_inputs"};
-	for (int i = 0; i < 2; i++)
-		gt_json_set(json_object_get(old, "stages"), done[i],
-		            json_pack("{s:b,s:[],s:[],s:i}", "ok", 1, "files", "inputs", "x", i + 1));
-	assert_int_equal(gt_record_write("run/t", old, &err), GT_OK);
-	assert_int_equal(gt_rundir_test(&dir, &test, options, true, true, &records, &err), GT_OK);
-	for (int from_disk = 0; from_disk < 2; from_disk++) {
-		const json_t *stages = json_object_get(records, "stages");
-		assert_int_equal(json_object_size(stages), 1);
-		const json_t *inputs = json_object_get(stages, "construct_inputs");
-		assert_int_equal(gt_json_integer_or(inputs, "x", 0), 2);
-		json_decref(records);
-		records = NULL;
-		if (!from_disk)
-			assert_int_equal(gt_record_read("run/t", &records, &err), GT_OK);
-	}
-	json_decref(old);
-	json_decref(options);
-	gt_rundir_close(&dir);
-}
-
-// What somebody put a link in the place of is left alone, whatever the run does.
-static void test_links(void **state)
-{
-	(void)state;
-	struct gt_case test = {.id = (char[]){"t"}, .name = (char[]){"t"}, .suite = (char[]){"s"},
-	                       .folder = (char[]){"t"}, .model = (char[]){"/m"}};
-	json_t *options = json_object(), *records;
-	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
-	for (int fresh = 0; fresh < 4; fresh++) {
-		assert_int_equal(gt_remove_tree("run/t", &err), GT_OK);
-		assert_int_equal(gt_make_folders("precious/sub", &err), GT_OK);
-		assert_int_equal(gt_file_write("precious/sub/x", "x", 1, &err), GT_OK);
-		if (fresh < 2)
-			assert_int_equal(symlink("../precious", "run/t"), 0);
-		put("input.json");
-		if (fresh >= 2)
-			assert_int_equal(symlink("../../precious", "run/t/data_set_1"), 0);
-		assert_int_equal(gt_rundir_test(&dir, &test, options, fresh % 2, false, &records, &err),
-		                 GT_OK);
-		json_decref(records);
-		struct gt_names names = {0};
-		assert_int_equal(gt_list_folder("precious", &names, &err), GT_OK);
-		assert_int_equal(names.count, fresh < 2 ? 2 : 1); // input.json came through the link above
-		gt_names_free(&names);
-		assert_true(gt_is_file("precious/sub/x") && gt_is_file("run/t/test.json"));
-		assert_int_equal(gt_remove_tree("precious", &err), GT_OK);
-	}
-	json_decref(options);
-	gt_rundir_close(&dir);
-}
-
 // Jobs of a run that was killed are waited for before anything is taken from under them.
 static void test_last_jobs(void **state)
 {
@@ -445,128 +308,21 @@ static void test_lock_is_a_pipe(void **state)
 	gt_rundir_close(&dir);
 }
 
-static void assert_folder(const char *says)
-{
-	gt_code rc = gt_rundir_check_folder("run/t", -1, &err);
-	assert_int_equal(rc, says ? GT_BAD_DATA : GT_OK);
-	if (says && !strstr(err.text, says))
-		fail_msg("'%s' does not say '%s'", err.text, says);
-}
-
-static void mend(void)
-{
-	struct gt_case test = {.id = (char[]){"t"}, .name = (char[]){"t"}, .suite = (char[]){"s"},
-	                       .folder = (char[]){"t"}, .model = (char[]){"/m"}};
-	json_t *options = json_object();
-	if (gt_rundir_mend_folder(&dir, &test, options, &err))
-		fail_msg("%s", err.text);
-	assert_true(gt_is_file("run/t/test.json"));
-	assert_folder(NULL);
-	json_decref(options);
-}
-
-// The folder of a test that did not leave it alone.
-static void test_folder_that_was_lost(void **state)
+// It was removed, replaced, or closed to us.
+static void test_place(void **state)
 {
 	(void)state;
 	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
-	assert_folder("'run/t' was removed");
-	mend();
-	put("x");
-	mend();
-	assert_true(gt_is_file("run/t/x"));
-	// Another folder is not it, whatever it holds, as often as one comes and goes.
-	int held = gt_rundir_hold("run/t");
-	assert_true(held >= 0);
-	assert_int_equal(gt_rundir_check_folder("run/t", held, &err), GT_OK);
-	for (int i = 0; i < 20; i++) {
-		assert_int_equal(gt_remove_tree("run/t", &err), GT_OK);
-		put("x");
-		assert_int_equal(gt_rundir_check_folder("run/t", held, &err), GT_BAD_DATA);
-		assert_non_null(strstr(err.text, "'run/t' was replaced by another one"));
-	}
-	close(held);
-	mend();
-	assert_true(gt_is_file("run/t/x"));
-	assert_int_equal(gt_remove_tree("run/t", &err), GT_OK);
-	assert_int_equal(gt_file_write("run/t", "x", 1, &err), GT_OK);
-	assert_folder("'run/t' was replaced by what is no folder");
-	mend();
-	// Where a link leads nothing is touched, be it another test's folder.
-	assert_int_equal(gt_make_folders("run/other", &err), GT_OK);
-	assert_int_equal(gt_file_write("run/other/test.json", "x", 1, &err), GT_OK);
-	static const char *const targets[] = {"other", "t", "nowhere", "/"};
-	for (size_t i = 0; i < GT_COUNTOF(targets); i++) {
-		assert_int_equal(gt_remove_tree("run/t", &err), GT_OK);
-		assert_int_equal(symlink(targets[i], "run/t"), 0);
-		assert_folder("'run/t' was replaced by a link");
-		assert_int_equal(gt_rundir_hold("run/t"), -1);
-		mend();
-		assert_int_equal(gt_file_size("run/other/test.json"), 1);
-	}
-	// What stands in the place of test.json, or of what it is at first, is ours too.
-	static const char *const names[] = {"run/t/test.json", "run/t/.test.json.tmp"};
-	for (size_t i = 0; i < GT_COUNTOF(names); i++) {
-		unlink(names[i]);
-		assert_int_equal(mkdir(names[i], 0755), 0);
-		mend();
-		unlink(names[i]);
-		assert_int_equal(mkfifo(names[i], 0644), 0);
-		mend();
-	}
-	// No folder is made where the run directory is gone.
+	assert_int_equal(gt_rundir_check_place(&dir, &err), GT_OK);
 	assert_int_equal(rename("run", "moved"), 0);
-	struct gt_case test = {.id = (char[]){"t"}, .folder = (char[]){"t"}};
-	assert_int_equal(gt_rundir_mend_folder(&dir, &test, NULL, &err), GT_NOT_FOUND);
 	assert_int_equal(gt_rundir_check_place(&dir, &err), GT_DISK);
-	assert_false(gt_is_folder("run"));
-	gt_rundir_close(&dir);
-}
-
-// Root may do anything: this is for the others.
-static void test_folder_that_was_closed(void **state)
-{
-	(void)state;
-	pid_t pid = fork();
-	if (pid == 0) {
-		if (geteuid() == 0 && (chown(folder, 65534, 65534) != 0 || setgid(65534) || setuid(65534)))
-			_exit(1);
-		assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
-		put("x");
-		static const mode_t modes[] = {0, 0500, 0300, 0600};
-		for (size_t i = 0; i < GT_COUNTOF(modes); i++) {
-			assert_int_equal(chmod("run/t", modes[i]), 0);
-			assert_folder("'run/t' was closed to us");
-			mend();
-			assert_true(gt_is_file("run/t/x"));
-		}
-		assert_int_equal(gt_rundir_check_place(&dir, &err), GT_OK);
-		assert_int_equal(chmod("run", 0500), 0);
-		assert_int_equal(gt_rundir_check_place(&dir, &err), GT_DISK);
-		assert_non_null(strstr(err.text, "can no longer be written to: Permission denied"));
-		assert_int_equal(chmod("run", 0700), 0);
-		gt_rundir_close(&dir);
-		_exit(0);
-	}
-	int status = -1;
-	waitpid(pid, &status, 0);
-	assert_int_equal(status, 0);
-}
-
-// A file where a test needs its folder may be somebody's: no run begins there.
-static void test_file_in_the_way(void **state)
-{
-	(void)state;
-	struct gt_case test = {.id = (char[]){"a t"}, .folder = (char[]){"t"}};
-	struct gt_cases cases = {.items = &test, .count = 1};
-	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
-	assert_int_equal(gt_rundir_check_tests(&dir, &cases, &err), GT_OK);
-	assert_int_equal(symlink("nowhere", "run/t"), 0);
-	assert_int_equal(gt_rundir_check_tests(&dir, &cases, &err), GT_OK);
-	assert_int_equal(unlink("run/t"), 0);
-	assert_int_equal(gt_file_write("run/t", "x", 1, &err), GT_OK);
-	assert_int_equal(gt_rundir_check_tests(&dir, &cases, &err), GT_BAD_USAGE);
-	assert_non_null(strstr(err.text, "/run/t' is in the place of the folder of test 'a t': move it"));
+	assert_int_equal(gt_make_folders("run", &err), GT_OK);
+	assert_int_equal(gt_file_write("run/run.lock", "", 0, &err), GT_OK);
+	assert_int_equal(gt_rundir_check_place(&dir, &err), GT_DISK);
+	assert_non_null(strstr(err.text, "/run' was removed or replaced during the run"));
+	assert_int_equal(gt_remove_tree("run", &err), GT_OK);
+	assert_int_equal(rename("moved", "run"), 0);
+	assert_int_equal(gt_rundir_check_place(&dir, &err), GT_OK);
 	gt_rundir_close(&dir);
 }
 
@@ -577,11 +333,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(test_ours),    DIR_TEST(test_lock), DIR_TEST(test_names_that_a_shell_reads),
 		DIR_TEST(test_left_over_working_folders), DIR_TEST(test_shared_lock),
-		DIR_TEST(test_scratch), DIR_TEST(test_scratch_again), DIR_TEST(test_folder_of_a_test),
-		DIR_TEST(test_record_of_kept_inputs), DIR_TEST(test_last_jobs),
-		DIR_TEST(test_links), DIR_TEST(test_lock_is_a_pipe),
-		DIR_TEST(test_folder_that_was_lost), DIR_TEST(test_folder_that_was_closed),
-		DIR_TEST(test_file_in_the_way),
+		DIR_TEST(test_scratch), DIR_TEST(test_scratch_again), DIR_TEST(test_last_jobs),
+		DIR_TEST(test_lock_is_a_pipe), DIR_TEST(test_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
