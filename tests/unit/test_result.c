@@ -502,13 +502,18 @@ static void test_run_again(void **state)
 			if (round)
 				apply(&r, RESUME("\"a\",\"a\""));
 			assert_int_equal(r.verdicts[GT_VERDICT_NONE], 1);
+			const struct gt_test_result *t = &r.tests[0]; // nothing is left of how it ended
+			const char *const texts[] = {t->status, t->why, t->stage, t->message, t->leaked};
+			for (size_t k = 0; k < GT_COUNTOF(texts); k++)
+				assert_string_equal(texts[k], "");
 			apply(&r, START("a", "setup", 1));
 			char *stop = gt_format("{\"event\":\"stage-end\",\"t\":7,\"test\":\"a\",\"stage\":"
 			                       "\"setup\",\"attempt\":1,\"ok\":%s,\"why\":\"%s\","
 			                       "\"seconds\":1}", ok ? "true" : "false", why);
 			char *end = gt_format("{\"event\":\"test-end\",\"t\":8,\"test\":\"a\",\"status\":"
-			                      "\"%s\",\"why\":\"%s\",\"stage\":\"%s\",\"message\":\"\"}",
-			                      ok ? "PASS" : "setup", ok ? "partial" : why, ok ? "" : "setup");
+			                      "\"%s\",\"why\":\"%s\",\"stage\":\"%s\",\"message\":\"%s\"}",
+			                      ok ? "PASS" : "setup", ok ? "partial" : why, ok ? "" : "setup",
+			                      ok ? "" : "It broke.");
 			apply(&r, stop);
 			assert_int_equal(try_apply(&r, &err, end), GT_OK);
 			apply(&r, RUN_END(true));
