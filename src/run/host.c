@@ -386,7 +386,9 @@ static gt_code spawn(struct gt_host *host, uv_loop_t *loop, char **arguments, in
 	host->state = GT_HOST_ENDING;
 	host->open_handles = 1;
 	uv_close((uv_handle_t *)&host->process, on_closed);
-	return gt_fail(err, GT_IO, "%s", host->failure);
+	bool none_left = rc == UV_EMFILE || rc == UV_ENFILE || rc == UV_ENOMEM || rc == UV_EAGAIN;
+	return gt_fail(err, none_left ? GT_NO_MEMORY : GT_IO, "%s%s", host->failure,
+	               rc == UV_EMFILE ? " (see ulimit -n)" : "");
 }
 
 static void watch(struct gt_host *host, uv_loop_t *loop)
