@@ -97,15 +97,7 @@ static char *serve(void *self, const char *text)
 static int be_host(const char *kind, const char *how)
 {
 	struct gt_host_ops ops = {.serve = serve};
-	char path[64], name[32] = "";
-	snprintf(path, sizeof path, "/proc/%d/comm", (int)getppid());
-	FILE *f = fopen(path, "r");
-	if (!f || !fgets(name, sizeof name, f))
-		return 9;
-	fclose(f);
-	name[strcspn(name, "\n")] = '\0';
-	name[0] = 'h';
-	prctl(PR_SET_NAME, name);
+	take_mark();
 	if (strcmp(how, "silent") == 0)
 		for (;;)
 			pause();
