@@ -17,7 +17,8 @@ SUITE = """{
   "late": {"postprocessing": "error"}, "hangs": {"compiled_inference": "sleep"},
   "changes": {"native_inference": "1*error"}, "slower": {"setup": "nap:200"}, "last": {}
 }"""
-FLAGS = ["--suite", "x.fake", "-j", "2", "--timeout", "1", "--retries", "error=1"]
+LIMITS = ["--timeout", "30", "--timeout", "compiled_inference=1"]  # where a test hangs
+FLAGS = ["--suite", "x.fake", "-j", "2", *LIMITS, "--retries", "error=1"]
 
 
 def endings(run):
@@ -154,12 +155,12 @@ class Resume(TestCase):
         report = read_json(self.path("other", "results.json"))
         write_text(self.path("y.fake"), '{"a new one": {}}')
         write_text(self.path("expected"), "late  postprocessing  # known\n")
-        base = ["run", "-r", "other", "--resume", "-j", "2", "--timeout", "1"]
+        base = ["run", "-r", "other", "--resume", "-j", "2", *LIMITS]
         same = ["--suite", "x.fake", "--retries", "error=1"]
         for more, says in (
                 (["--suite", "x.fake"], ["limits.retries.error", "1 where this one says 0",
                                          "'gauntlet run -r whole --suite x.fake"]),
-                (same + ["--timeout", "2"], ["limits.seconds.setup", "1.0", "2.0"]),
+                (same + ["--timeout", "2"], ["limits.seconds.setup", "30.0", "2.0"]),
                 (same + ["--memory", "1G"], ["limits.memory", "0 where", "1073741824"]),
                 (same + ["--leak=fail"], ["limits.leak_fails", "false", "true"]),
                 (same + ["--seed", "3"], ["options.seed", "0 where this one says 3"]),

@@ -25,7 +25,7 @@ import tempfile
 import time
 import traceback
 
-from test_faults import marked
+from test_faults import isolation_had, marked
 
 BINARY = os.path.abspath(os.environ.get("GAUNTLET_BINARY", "build/gauntlet"))
 SOON = 10  # seconds until the last process must be gone; it takes a fraction of one
@@ -286,7 +286,7 @@ class Round:
     def roles(self):
         """role -> processes that have it now."""
         found = collections.defaultdict(list)
-        watchers = 2 if self.isolation == "user" else 1
+        watchers = 2 if isolation_had(self.isolation) == "user" else 1
         for pid, depth in below(self.runner).items():
             s = stat(pid)
             if not s or s[0] in "ZX":
@@ -326,7 +326,7 @@ class Round:
         for role, at_once, chance in self.wanted:
             # Without namespaces a supervisor or its host must have had the time to clear up.
             both = {role, before} & {"host", "runner"} and "supervisor" in (role, before)
-            if self.isolation == "none" and both:
+            if isolation_had(self.isolation) == "none" and both:
                 time.sleep(0.5)
             if self.suspend and self.runs():
                 os.kill(self.runner, signal.SIGTSTP)
@@ -577,6 +577,8 @@ def main():
     print(f"GAUNTLET_CHAOS_SEED={seed}", flush=True)
     base = tempfile.mkdtemp(prefix="gauntlet-chaos-")
     totals = Totals(rounds)
+    for wanted in ("", "user", "none"):  # nobody has the time to ask for it later
+        isolation_had(wanted)
     workers = dict(reversed(spawn(range(first + i, first + rounds, jobs), seed, base))
                    for i in range(jobs))
     rest = dict.fromkeys(workers, b"")

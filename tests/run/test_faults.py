@@ -4,6 +4,7 @@ GAUNTLET_BINARY names the program. What must hold: verdicts are of the tests, ne
 no process is left; the run directory can be read and used again at once.
 """
 
+import functools
 import json
 import os
 import resource
@@ -44,6 +45,16 @@ def words(pid):
             return f.read().decode(errors="replace").split("\0")
     except OSError:
         return []
+
+
+@functools.cache
+def isolation_had(wanted):
+    """What the hosts of this machine have where GAUNTLET_ISOLATION is `wanted`: "", "user" or "none"."""
+    env = {**os.environ, "GAUNTLET_ISOLATION": wanted}
+    text = subprocess.run([BINARY, "doctor"], env=env, capture_output=True, text=True, check=False).stdout
+    line = next(line for line in text.splitlines() if line.startswith("isolation "))
+    return {"pid namespace": "", "pid namespace in a user namespace": "user",
+            "process group": "none"}[line.split(maxsplit=1)[1]]
 
 
 def marked(marker):

@@ -11,7 +11,7 @@ import sys
 import time
 import unittest
 
-from test_faults import BINARY, Case, processes, stat
+from test_faults import BINARY, Case, isolation_had, processes, stat
 
 STAGES = ["setup", "import_model", "preprocessing", "compilation", "construct_inputs",
           "native_inference", "compiled_inference", "postprocessing", "comparison"]
@@ -46,7 +46,7 @@ class Suspend(Case):
         hosts = self.hosts(process).values()
         family = below(process.pid)
         watch = {p for p, s in family.items() if s[2] in hosts}
-        if self.isolation == "user":  # a go-between, and then the supervisor
+        if isolation_had(self.isolation) == "user":  # a go-between, and then the supervisor
             watch |= {p for p, s in family.items() if s[2] in watch}
         return {p: s for p, s in family.items() if p not in watch and p not in hosts}
 
