@@ -59,9 +59,11 @@ class Resume(TestCase):
 
     def wait_for(self, folder, event, process, argument=b""):
         """Until the journal of a run with that argument has an event."""
-        path = self.path(folder, "events.jsonl")
         while process.poll() is None:
-            text = b"".join(lines(self.path(folder))) if os.path.exists(path) else b""
+            try:
+                text = b"".join(lines(self.path(folder)))
+            except FileNotFoundError:  # not yet, or just then: a new run replaces it
+                text = b""
             if event in text and argument in text.split(b"\n")[0]:
                 return
             time.sleep(0.005)

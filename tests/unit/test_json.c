@@ -180,6 +180,25 @@ static void test_sealed(void **state)
 	json_decref(json);
 }
 
+// As short as people write them, unless that would be another number, however deep.
+static void test_sealed_numbers(void **state)
+{
+	(void)state;
+	static const double numbers[] = {0.1, 0.1 + 0.2};
+	for (size_t i = 0; i < GT_COUNTOF(numbers); i++) {
+		json_t *back, *json = json_pack("{s:i,s:f,s:[{s:f}]}", "format", 2, "rtol", 1e-5, "deep", "x",
+		                                numbers[i]);
+		struct gt_buf text = sealed_text(json);
+		assert_int_equal(strstr(gt_buf_text(&text), "\"x\": 0.1\n") != NULL, i == 0);
+		assert_int_equal(strstr(gt_buf_text(&text), "0000000000") == NULL, i == 0);
+		assert_int_equal(gt_json_read_sealed(path, 2, &back, NULL), GT_OK);
+		assert_true(json_equal(json, back));
+		gt_buf_free(&text);
+		json_decref(back);
+		json_decref(json);
+	}
+}
+
 static void test_unsealed(void **state)
 {
 	(void)state;
@@ -294,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_sealed),
+		cmocka_unit_test(test_sealed_numbers),
 		cmocka_unit_test(test_unsealed),
 		cmocka_unit_test(test_sealed_damage),
 		cmocka_unit_test(test_sealed_hostile),
