@@ -16,7 +16,7 @@ static char *path_of(const struct gt_rundir *r, const struct gt_case *test)
 }
 
 gt_code gt_testdir_check_places(const struct gt_rundir *r, const struct gt_cases *cases,
-                              struct gt_err *err)
+                                struct gt_err *err)
 {
 	gt_code rc = GT_OK;
 	for (size_t i = 0; !rc && i < cases->count; i++) {
