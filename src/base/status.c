@@ -59,6 +59,11 @@ static gt_code code_of(int number)
 	switch (number) {
 	case ENOENT:
 		return GT_NOT_FOUND;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+	case ENOBUFS:
+		return GT_NO_MEMORY;
 	case ENOSPC:
 	case EDQUOT:
 	case EFBIG: // RLIMIT_FSIZE
@@ -81,7 +86,8 @@ gt_code gt_fail_errno(struct gt_err *err, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	return gt_fail(err, code, "%s: %s", text, strerror(number));
+	return gt_fail(err, code, "%s: %s%s", text, strerror(number),
+	               number == EMFILE ? " (see ulimit -n)" : "");
 }
 
 gt_code gt_err_context(struct gt_err *err, const char *format, ...)

@@ -381,14 +381,14 @@ static gt_code spawn(struct gt_host *host, uv_loop_t *loop, char **arguments, in
 	if (rc == 0)
 		return GT_OK;
 	// The handle is the loop's until it is closed; no second attempt before that.
-	host->failure = gt_format("cannot start '%s': %s", arguments[0], uv_strerror(rc));
+	bool none_left = rc == UV_EMFILE || rc == UV_ENFILE || rc == UV_ENOMEM;
+	host->failure = gt_format("cannot start '%s': %s%s", arguments[0], uv_strerror(rc),
+	                          rc == UV_EMFILE ? " (see ulimit -n)" : "");
 	host->said = true;
 	host->state = GT_HOST_ENDING;
 	host->open_handles = 1;
 	uv_close((uv_handle_t *)&host->process, on_closed);
-	bool none_left = rc == UV_EMFILE || rc == UV_ENFILE || rc == UV_ENOMEM || rc == UV_EAGAIN;
-	return gt_fail(err, none_left ? GT_NO_MEMORY : GT_IO, "%s%s", host->failure,
-	               rc == UV_EMFILE ? " (see ulimit -n)" : "");
+	return gt_fail(err, none_left ? GT_NO_MEMORY : GT_IO, "%s", host->failure);
 }
 
 static void watch(struct gt_host *host, uv_loop_t *loop)
@@ -406,17 +406,6 @@ static void watch(struct gt_host *host, uv_loop_t *loop)
 	host->state = GT_HOST_STARTING;
 }
 
-gt_code gt_host_fail_room(struct gt_err *err, const char *what)
-{
-	bool none_left = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
-	gt_code rc = gt_fail_errno(err, "%s%s", what, errno == EMFILE ? " (see ulimit -n)" : "");
-	if (!none_left)
-		return rc;
-	if (err)
-		err->code = GT_NO_MEMORY;
-	return GT_NO_MEMORY;
-}
-
 gt_code gt_host_start(struct gt_host *host, uv_loop_t *loop, const struct gt_toolchain *tools,
                       struct gt_err *err)
 {
@@ -427,7 +416,7 @@ gt_code gt_host_start(struct gt_host *host, uv_loop_t *loop, const struct gt_too
 	gt_code rc = make_arguments(host, tools, arguments, err);
 	host->log = memfd_create("gauntlet-host", MFD_CLOEXEC);
 	if (!rc && (host->log < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0))
-		rc = gt_host_fail_room(err, "cannot make the socket of a host");
+		rc = gt_fail_errno(err, "cannot make the socket of a host");
 	if (!rc) {
 		rc = spawn(host, loop, arguments, pair[1], err);
 		close(pair[1]);

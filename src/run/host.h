@@ -53,11 +53,8 @@ struct gt_host {
 	int open_handles;
 };
 
-// Fail with what errno says of a descriptor that the system refused; GT_NO_MEMORY if it has none left.
-gt_code gt_host_fail_room(struct gt_err *err, const char *what);
-
 // Start the process of a host that is idle or has failed. A failure if that is not possible, GT_NO_MEMORY
-// if the system has no descriptor or process left for it; everything later comes through changed().
+// if the system has no descriptor or memory left for it; everything later comes through changed().
 GT_MUST_USE gt_code gt_host_start(struct gt_host *host, uv_loop_t *loop,
                                   const struct gt_toolchain *tools, struct gt_err *err);
 

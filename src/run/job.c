@@ -474,7 +474,7 @@ struct gt_job *gt_job_start(uv_loop_t *loop, struct gt_host *host, bool instance
 	gt_code rc = GT_OK;
 	int room = 2 * (int)(GT_FRAME_MAX + sizeof(struct gt_frame_header));
 	if (log < 0 || make_pair(supervisor, 0) != 0 || make_pair(child, room) != 0)
-		rc = gt_host_fail_room(err, "cannot make the sockets of a job");
+		rc = gt_fail_errno(err, "cannot make the sockets of a job");
 	if (!rc)
 		rc = gt_frame_send(child[0], request, strlen(request), err);
 	uint64_t number = ++numbers;

@@ -83,11 +83,13 @@ gt_code gt_pool_host(struct gt_pool *pool, bool own, struct gt_host **out, struc
 	*host = (struct gt_host){.kind = pool->kind, .once = own, .changed = on_changed, .user = pool,
 	                         .job_memory = pool->job_memory, .control = -1, .log = -1};
 	gt_code rc = gt_host_start(host, pool->loop, pool->tools, err);
-	if (rc && host->state != GT_HOST_ENDING) {
+	bool handled = rc && host->state == GT_HOST_ENDING; // and goes when its handle is closed
+	if (rc && !handled) {
 		gt_host_free(host);
 		free(host);
-		return rc;
 	}
+	if (rc && (!handled || rc == GT_NO_MEMORY)) // that another would not find either
+		return rc;
 	if (!own)
 		pool->shared = host; // one that could not be started tells so when its handle is closed
 	*out = host;

@@ -6,7 +6,6 @@
 
 #include "base/file.h"
 #include "base/temporary.h"
-#include "core/case.h"
 
 struct gt_rundir {
 	char *path;  // absolute

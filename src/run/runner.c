@@ -273,7 +273,7 @@ static void on_host_gone(struct gt_runner *r, struct gt_pool *pool, const struct
 	else if (pool->fallen_back)
 		start_when_ready(r);
 	else if (gt_pool_host(pool, false, &again, r->err))
-		gt_runner_fail(r, GT_IO);
+		gt_runner_fail(r, r->err->code);
 }
 
 static void on_host_changed(struct gt_pool *pool, struct gt_host *host)

@@ -200,8 +200,8 @@ static gt_code keep_folder(struct gt_test *t, struct gt_ending *e)
 	struct gt_err err = {0};
 	bool lost;
 	gt_code rc = gt_testdir_keep(&t->dir, &lost, &err);
-	if (rc == GT_DISK)
-		return gt_fail(t->runner->err, GT_DISK, "%s", err.text);
+	if (rc && rc != GT_BAD_DATA)
+		return gt_fail(t->runner->err, rc, "%s", err.text);
 	if (rc) {
 		blame_folder(e, err.text);
 		t->evicted = true;
@@ -646,10 +646,10 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 	                             plan->options->load_inputs, &t->dir, &t->records, &err);
 	gt_json_set(t->records, "test", gt_json_text(test->id));
 	t->evicted = t->dir.unusable;
-	if (rc == GT_DISK) {
+	if (rc == GT_DISK || rc == GT_NO_MEMORY) {
 		if (!r->fatal)
 			*r->err = err;
-		gt_runner_fail(r, GT_DISK);
+		gt_runner_fail(r, rc);
 		leave(t);
 	} else if (rc) {
 		begin_refused(t, err.text);

@@ -10,6 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// What no folder and no test is to blame for.
+static bool is_ours(gt_code code)
+{
+	return code == GT_DISK || code == GT_NO_MEMORY;
+}
+
 static char *path_of(const struct gt_rundir *r, const struct gt_case *test)
 {
 	return gt_path_join(r->path, test->folder);
@@ -110,7 +116,7 @@ gt_code gt_testdir_open(const struct gt_rundir *r, const struct gt_case *test, c
 	if (!*records)
 		*records = gt_record_new();
 	hold(out);
-	if (!rc || rc == GT_BAD_DATA || rc == GT_DISK)
+	if (!rc || rc == GT_BAD_DATA || is_ours(rc))
 		return rc;
 	struct gt_err place = {0}; // it is this test's alone if the run directory is well
 	if (gt_rundir_check_place(r, &place))
@@ -145,7 +151,9 @@ gt_code gt_testdir_check(const struct gt_testdir *d, struct gt_err *err)
 		what = "was replaced by another one";
 	else if (access(d->path, R_OK | W_OK | X_OK) != 0 && errno == EACCES)
 		what = "was closed to us";
-	return what ? gt_fail(err, GT_BAD_DATA, "the test's folder '%s' %s: %s", d->path, what, rule) : GT_OK;
+	if (!what)
+		return GT_OK;
+	return gt_fail(err, GT_BAD_DATA, "the test's folder '%s' %s: %s", d->path, what, rule);
 }
 
 gt_code gt_testdir_keep(struct gt_testdir *d, bool *lost, struct gt_err *err)
@@ -156,11 +164,11 @@ gt_code gt_testdir_keep(struct gt_testdir *d, bool *lost, struct gt_err *err)
 		return GT_OK;
 	if (gt_rundir_check_place(d->rundir, &trouble))
 		return gt_fail(err, GT_DISK, "%s", trouble.text);
-	gt_code rc = found.code == GT_DISK ? GT_DISK : make_folder(d->path, &trouble);
+	gt_code rc = is_ours(found.code) ? found.code : make_folder(d->path, &trouble);
 	if (!rc)
 		rc = gt_record_write_test(d->path, d->test, d->options, &trouble);
-	if (rc == GT_DISK)
-		return gt_fail(err, GT_DISK, "%s", trouble.code ? trouble.text : found.text);
+	if (is_ours(rc))
+		return gt_fail(err, rc, "%s", trouble.code ? trouble.text : found.text);
 	d->unusable = rc != GT_OK;
 	*lost = gt_testdir_check(d, NULL) != GT_OK;
 	hold(d);

@@ -302,12 +302,52 @@ class Limits(Case):
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used, used))
         _, error = process.communicate(timeout=30)
         self.assertEqual(process.returncode, 3, error)
-        self.assertRegex(error.decode(), r"\Agauntlet: [^\n]*Too many open files\n\Z")
+        self.assertRegex(error.decode(), r"\Agauntlet: [^\n]*Too many open files \(see ulimit -n\)\n\Z")
         run = support.Run(self.path("emfile"))
         self.assertFalse(run.results["complete"])
         self.assertEqual({run[t]["status"] for t in tests}, {""})
         process = self.start("emfile", "-j", "1", "--resume", tests=tests)
         self.assertEqual(process.wait(30), 0, process.stderr.read())
+
+    def test_no_descriptor_left_for_a_host(self):
+        """Its hosts have died, and wherever in the start of new ones there is no descriptor."""
+        tests = {"a": {"setup": "nap:250"}, "b": {}, "c": {}}
+        ended = []
+        for more in range(-4, 12):
+            with self.subTest(more):
+                process = self.start(f"host{more}", "-j", "1", tests=tests)
+                self.wait_for_event(f"host{more}", "stage-start", process)
+                with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
+                    hosts = [int(pid) for pid in f.read().split()]
+                used = len(os.listdir(f"/proc/{process.pid}/fd")) + more
+                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used, used))
+                for pid in hosts:
+                    os.kill(pid, signal.SIGKILL)
+                _, error = process.communicate(timeout=30)
+                ended.append(process.returncode)
+                run = support.Run(self.path(f"host{more}"))
+                whole = {"PASS"} if process.returncode == 0 else {"", "PASS"}
+                self.assertLessEqual({test["status"] for test in run.tests.values()}, whole, error)
+                if process.returncode:
+                    self.assertRegex(error.decode().lower(), r"\Agauntlet: [^\n]*too many open files "
+                                                             r"\(see ulimit -n\)\n\Z")
+        self.assertEqual(set(ended), {0, 3}, ended)
+
+    def test_no_descriptor_left_for_a_folder(self):
+        """One that is so deep that emptying it takes more than there are."""
+        suite = self.suite(a={}, b={})
+        flags = ["run", "-r", "deep", "--suite", suite, "-j", "1"]
+        ran = self.gauntlet(*flags, env={"GAUNTLET_FAKE": "1"})
+        self.assertEqual(ran.code, 0, ran)
+        os.makedirs(self.path("deep", "a", *["d"] * 100))
+        ran = subprocess.run(["sh", "-c", 'ulimit -n 75 && exec "$0" "$@"', support.BINARY, *flags],
+                             cwd=self.here, env=support.environment(GAUNTLET_FAKE="1"),
+                             capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+        self.assertEqual(ran.returncode, 3, ran)
+        self.assertIn(b"Too many open files (see ulimit -n)", ran.stderr)
+        self.assertEqual({t["status"] for t in support.Run(self.path("deep")).tests.values()}, {""})
+        ran = self.gauntlet(*flags, "--resume", env={"GAUNTLET_FAKE": "1"})
+        self.assertEqual(ran.code, 0, ran)
 
     @unittest.skipIf("ASAN_OPTIONS" in os.environ, "a sanitizer's own stack is larger")
     def test_small_stack(self):
