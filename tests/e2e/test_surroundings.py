@@ -1,5 +1,6 @@
 """How the program is started, and who reads what it prints: neither may cost a run anything."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -322,7 +323,8 @@ class Limits(Case):
                 used = len(os.listdir(f"/proc/{process.pid}/fd")) + more
                 resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used, used))
                 for pid in hosts:
-                    os.kill(pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):  # the run may have ended already
+                        os.kill(pid, signal.SIGKILL)
                 _, error = process.communicate(timeout=30)
                 ended.append(process.returncode)
                 run = support.Run(self.path(f"host{more}"))
