@@ -402,17 +402,22 @@ static void fail_stage(struct gt_test *t, const char *why, const char *message)
 	gt_ending_free(&e);
 }
 
-// Nothing could be started. No test is to blame for what the system has no more of.
-static void fail_start(struct gt_test *t, const struct gt_err *err)
+// The run cannot go on, and no test is to blame.
+static void fail_run(struct gt_test *t, const struct gt_err *err)
 {
-	if (err->code != GT_NO_MEMORY) {
-		fail_stage(t, "host", err->text);
-		return;
-	}
 	if (!t->runner->fatal)
 		*t->runner->err = *err;
 	gt_runner_fail(t->runner, err->code);
 	leave(t);
+}
+
+// Nothing could be started. No test is to blame for what the system has no more of.
+static void fail_start(struct gt_test *t, const struct gt_err *err)
+{
+	if (err->code == GT_NO_MEMORY)
+		fail_run(t, err);
+	else
+		fail_stage(t, "host", err->text);
 }
 
 static char *make_request(const struct gt_test *t, json_t *needs)
@@ -646,14 +651,10 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 	                             plan->options->load_inputs, &t->dir, &t->records, &err);
 	gt_json_set(t->records, "test", gt_json_text(test->id));
 	t->evicted = t->dir.unusable;
-	if (rc == GT_DISK || rc == GT_NO_MEMORY) {
-		if (!r->fatal)
-			*r->err = err;
-		gt_runner_fail(r, rc);
-		leave(t);
-	} else if (rc) {
-		begin_refused(t, err.text);
-	} else {
+	if (!rc)
 		next_stage(t);
-	}
+	else if (rc == GT_DISK || rc == GT_NO_MEMORY)
+		fail_run(t, &err);
+	else
+		begin_refused(t, err.text);
 }

@@ -197,13 +197,7 @@ static inline int end_test(void **state)
 	alarm(0);
 	if (rc != 0)
 		print_error("uv_loop_close: %s\n", uv_strerror(rc));
-	bool gone = marked_become(0, 1);
-	size_t descriptors = own_descriptors();
-	if (!gone)
-		print_error("processes are left\n");
-	if (descriptors != descriptors_before)
-		print_error("%zu descriptors became %zu\n", descriptors_before, descriptors);
-	return rc || !gone || descriptors != descriptors_before;
+	return !nothing_is_left(descriptors_before) || rc;
 }
 
 #define JOB_TEST(f) cmocka_unit_test_setup_teardown(f, begin_test, end_test)

@@ -733,13 +733,7 @@ static int end_test(void **state)
 	free(tools.python);
 	free(tools.frontend_folder);
 	free(tools.worker_library);
-	bool gone = marked_become(0, 1);
-	size_t descriptors = own_descriptors();
-	if (!gone)
-		print_error("processes are left\n");
-	if (descriptors != descriptors_before)
-		print_error("%zu descriptors became %zu\n", descriptors_before, descriptors);
-	return !gone || descriptors != descriptors_before;
+	return !nothing_is_left(descriptors_before);
 }
 
 #define RUN_TEST(f) cmocka_unit_test_setup_teardown(f, begin_test, end_test)

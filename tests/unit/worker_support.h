@@ -174,6 +174,18 @@ static inline size_t own_descriptors(void)
 	return n;
 }
 
+// No process with the mark, and as many descriptors as there were before.
+static inline bool nothing_is_left(size_t descriptors_before)
+{
+	bool gone = marked_become(0, 1);
+	size_t descriptors = own_descriptors();
+	if (!gone)
+		fprintf(stderr, "processes are left\n");
+	if (descriptors != descriptors_before)
+		fprintf(stderr, "%zu descriptors became %zu\n", descriptors_before, descriptors);
+	return gone && descriptors == descriptors_before;
+}
+
 static inline void flood(size_t bytes)
 {
 	char line[1024];
