@@ -5,9 +5,9 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +22,8 @@
 static char *read_list(const char *path)
 {
 	struct gt_buf list = {0};
-	char part[4096];
-	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (gt_stream_read(path, SIZE_MAX, &list, NULL) && !list.length)
 		return NULL;
-	while ((n = read(fd, part, sizeof part)) > 0)
-		gt_buf_append(&list, part, (size_t)n);
-	close(fd);
 	return gt_buf_take(&list);
 }
 
