@@ -205,17 +205,18 @@ static void fault_busy(const char *argument)
 		continue;
 }
 
-static void fault_nap(const char *argument)
-{
-	usleep((useconds_t)atoi(argument) * 1000);
-}
-
 static void fault_sleep(const char *argument)
 {
 	if (*argument)
 		usleep((useconds_t)atol(argument) * 1000);
 	while (!*argument)
 		pause();
+}
+
+static void fault_until(const char *argument)
+{
+	while (access(argument, F_OK) != 0)
+		usleep(1000);
 }
 
 static void fault_stubborn(const char *argument)
@@ -333,7 +334,7 @@ static bool commit(const char *order, size_t n)
 		{"crash-after-reply", fault_crash_after_reply},
 		{"busy", fault_busy},
 		{"sleep", fault_sleep},
-		{"nap", fault_nap},
+		{"until", fault_until},
 		{"stubborn", fault_stubborn},
 		{"stop", fault_stop},
 		{"flood", fault_flood},

@@ -23,10 +23,10 @@
 //   half-frame           sends the first half of a reply, then exits with 0
 //   not-json             sends a frame whose text is no JSON, then exits with 0
 //   crash-after-reply    sends a good reply, then dies by SIGSEGV
-//   nap:MS               sleeps for so many milliseconds, then goes on
 //   busy  sleep          never ends, in a loop or asleep
-//   sleep:MS             sleeps so long, then goes on
-//   stubborn             the same, deaf to every signal that can be ignored
+//   sleep:MS             sleeps for so many milliseconds, then goes on
+//   until:FILE           waits until there is such a file, then goes on
+//   stubborn             never ends, deaf to every signal that can be ignored
 //   stop                 stops itself by SIGSTOP
 //   flood:MIB            prints so much to stdout and stderr, then goes on
 //   memory:MIB           takes and touches so much, then holds it for a second and goes on

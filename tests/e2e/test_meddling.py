@@ -188,7 +188,7 @@ class Meddling(support.TestCase):
 
     def journal(self, folder, meddle):
         """Ten tests, during which somebody meddles with the journal."""
-        suite = {f"t{i}": {"construct_inputs": "nap:100"} for i in range(10)}
+        suite = {f"t{i}": {"construct_inputs": "sleep:100"} for i in range(10)}
         process = self.start(folder, suite, "-j", "1", "--stages", "setup", "construct_inputs")
         self.wait_for(folder, '"event":"test-end"', process)
         meddle(self.path(folder, "events.jsonl"))
@@ -272,7 +272,7 @@ class Meddling(support.TestCase):
             if not os.access(support.BINARY, os.X_OK) or subprocess.run(
                     [support.BINARY, "--version"], **user, cwd="/", capture_output=True).returncode:
                 self.skipTest("nobody but root may run this program")
-        suite = {"now": {"construct_inputs": "nap:500"}, "well": {"construct_inputs": "nap:500"},
+        suite = {"now": {"construct_inputs": "sleep:500"}, "well": {"construct_inputs": "sleep:500"},
                  "zearlier": {}}
         process = self.start("shut", suite, *flags, env=env, **user)
         self.wait_for("shut", STARTS % "well", process)

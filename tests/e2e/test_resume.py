@@ -12,10 +12,10 @@ from support import BINARY, NODE_TESTS, Run, TestCase, environment, read_json, w
 
 FAKE = {"GAUNTLET_FAKE": "1"}
 SUITE = """{
-  "passes": {}, "slow": {"compilation": "nap:200"}, "errs": {"import_model": "error"},
+  "passes": {}, "slow": {"compilation": "sleep:200"}, "errs": {"import_model": "error"},
   "crashes": {"compilation": "signal:SEGV"}, "differs": {"compiled_inference": "wrong"},
   "late": {"postprocessing": "error"}, "hangs": {"compiled_inference": "sleep"},
-  "changes": {"native_inference": "1*error"}, "slower": {"setup": "nap:200"}, "last": {}
+  "changes": {"native_inference": "1*error"}, "slower": {"setup": "sleep:200"}, "last": {}
 }"""
 LIMITS = ["--timeout", "30", "--timeout", "compiled_inference=1"]  # where a test hangs
 FLAGS = ["--suite", "x.fake", "-j", "2", *LIMITS, "--retries", "error=1"]

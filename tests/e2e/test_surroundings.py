@@ -99,7 +99,7 @@ class Signals(Case):
 
     def test_after_max_failures(self):
         """What runs is in its grace already: the first Ctrl-C changes nothing, the second ends it."""
-        tests = {"a": {"setup": "error"}, "b": {"setup": "nap:2500"}, "never": {}}
+        tests = {"a": {"setup": "error"}, "b": {"setup": "sleep:2500"}, "never": {}}
         arguments = ["-j", "2", "--max-failures", "1", "--stages", "setup"]
         for times, status in ((1, "PASS"), (2, "")):
             with self.subTest(times):
@@ -224,7 +224,7 @@ class Readers(Case):
                 self.fill(writer)
                 folder = f"twice-{name}"
                 process = self.start(folder, "--stages", "setup", stdout=writer, stderr=writer,
-                                     tests={"nap": {"setup": "nap:1500"}, **self.flood()})
+                                     tests={"nap": {"setup": "sleep:1500"}, **self.flood()})
                 os.close(writer)
                 self.wait_for_event(folder, "stage-start", process, test="nap")
                 process.send_signal(signal.SIGINT)
@@ -296,7 +296,7 @@ class Limits(Case):
 
     def test_no_descriptor_left(self):
         """No test is to blame for that, and the run can go on later."""
-        tests = {"a": {"setup": "nap:700"}, "b": {}, "c": {}}
+        tests = {"a": {"setup": "sleep:700"}, "b": {}, "c": {}}
         process = self.start("emfile", "-j", "1", tests=tests)
         self.wait_for_event("emfile", "stage-start", process)
         used = len(os.listdir(f"/proc/{process.pid}/fd"))
@@ -312,7 +312,7 @@ class Limits(Case):
 
     def test_no_descriptor_left_for_a_host(self):
         """Its hosts have died, and wherever in the start of new ones there is no descriptor."""
-        tests = {"a": {"setup": "nap:250"}, "b": {}, "c": {}}
+        tests = {"a": {"setup": "sleep:250"}, "b": {}, "c": {}}
         ended = []
         for more in range(-4, 12):
             with self.subTest(more):

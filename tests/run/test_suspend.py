@@ -75,7 +75,7 @@ class Suspend(Case):
 
     def test_grace(self):
         """What may still end after Ctrl-C may do so for as long as it runs."""
-        process = self.fakes({"a": {"setup": "nap:12500"}, "never": {}}, "-j", "1", "--stages", "setup",
+        process = self.fakes({"a": {"setup": "sleep:12500"}, "never": {}}, "-j", "1", "--stages", "setup",
                              "--timeout", "60")
         self.wait_for(lambda: any(e["event"] == "stage-start" for e in self.events()), process)
         time.sleep(0.3)
@@ -117,7 +117,7 @@ class Suspend(Case):
 
     def test_ignored_from_the_start(self):
         """nohup, and "&" in a script: what was ignored stays ignored."""
-        suite = self.suite({"a": {"setup": "nap:1500"}})
+        suite = self.suite({"a": {"setup": "sleep:1500"}})
         for number in (signal.SIGHUP, signal.SIGINT):
             with self.subTest(number):
                 before = signal.signal(number, signal.SIG_IGN)  # what a child inherits
