@@ -29,7 +29,7 @@ from test_faults import isolation_had, marked
 
 BINARY = os.path.abspath(os.environ.get("GAUNTLET_BINARY", "build/gauntlet"))
 SOON = 10  # seconds until the last process must be gone; it takes a fraction of one
-PATIENCE = 90  # for a run that nobody kills
+PATIENCE = 180  # for a run that nobody kills
 PR_SET_CHILD_SUBREAPER = 36
 
 STAGES = ["setup", "import_model", "preprocessing", "compilation", "construct_inputs",
@@ -197,6 +197,7 @@ class Round:
         self.marker = f"gauntlet-chaos-{os.getpid()}-{number}-{time.time_ns()}"
         self.statuses = {}  # of children that have ended
         self.kills = []
+        self.orphans = ()  # what the last one who was killed had below it
         self.problems = []
         self.survivors = 0
         self.last_death = 0.0
@@ -315,11 +316,20 @@ class Round:
                 moment = time.monotonic() + chance * 0.01
                 seen = True
             if victims and time.monotonic() >= moment:
-                if kill(self.random.choice(victims), self.runner):
+                victim = self.random.choice(victims)
+                orphans = below(victim)
+                if kill(victim, self.runner):
                     self.kills.append(role)
+                    self.orphans = orphans
                     return True
             time.sleep(0.001)
         return False
+
+    def wait_for_orphans(self):
+        until = time.monotonic() + SOON
+        while alive(self.orphans) and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.5)  # for those that have been born since we looked
 
     def disturb(self):
         before = None
@@ -327,7 +337,7 @@ class Round:
             # Without namespaces a supervisor or its host must have had the time to clear up.
             both = {role, before} & {"host", "runner"} and "supervisor" in (role, before)
             if isolation_had(self.isolation) == "none" and both:
-                time.sleep(0.5)
+                self.wait_for_orphans()
             if self.suspend and self.runs():
                 os.kill(self.runner, signal.SIGTSTP)
                 time.sleep(0.05)

@@ -19,7 +19,7 @@ import unittest
 from test_faults import marked, read_events
 
 BINARY = os.path.abspath(os.environ.get("GAUNTLET_BINARY", "build/gauntlet"))
-PATIENCE = 60
+PATIENCE = 120
 PAGE = 4096
 
 # Takes all stages, writes what a real test would, and a failure of its own among them.
@@ -167,7 +167,7 @@ class Disk(unittest.TestCase):
             if e["event"] == "test-end":
                 self.assertEqual((e["status"], e["why"]), statuses[e["test"]], e)
         left = marked(self.marker)
-        until = time.monotonic() + 5
+        until = time.monotonic() + 20
         while left and time.monotonic() < until:
             time.sleep(0.01)
             left = marked(self.marker)
@@ -267,20 +267,26 @@ class Disk(unittest.TestCase):
     def test_removed(self):
         """A run directory that somebody removes or moves away."""
         statuses = {f"t{i}": ("PASS", "") for i in range(30)}
-        with open(self.suite, "w", encoding="utf-8") as f:
-            json.dump({name: {"compilation": "sleep:50"} for name in statuses}, f)
         os.mkdir(os.path.join(self.folder, "elsewhere"))
         for number, delay in enumerate((0.05, 0.15, 0.3)):
             for remove in (["rm", "-rf", self.run_folder],
                            ["mv", self.run_folder, f"elsewhere/{number}"]):
                 with self.subTest(" ".join(remove), delay=delay):
-                    def away(command=remove, wait=delay):
+                    gate = os.path.join(self.folder, f"{remove[0]}-{number}")
+                    tests = {name: {"compilation": "sleep:50"} for name in statuses}
+                    tests["t29"] = {"compilation": f"until:{gate}"}
+                    with open(self.suite, "w", encoding="utf-8") as f:
+                        json.dump(tests, f)
+
+                    def away(command=remove, wait=delay, gate=gate):
                         until = time.monotonic() + PATIENCE
                         journal = os.path.join(self.run_folder, "events.jsonl")
                         while not os.path.exists(journal) and time.monotonic() < until:
                             time.sleep(0.005)
                         time.sleep(wait)
                         subprocess.run(command, cwd=self.folder, check=False, capture_output=True)
+                        with open(gate, "w", encoding="utf-8"):
+                            pass
 
                     thread = threading.Thread(target=away)
                     thread.start()

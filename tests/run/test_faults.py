@@ -20,7 +20,7 @@ import unittest
 BINARY = os.path.abspath(os.environ.get("GAUNTLET_BINARY", "build/gauntlet"))
 TESTS = ["test_abs", "test_add", "test_exp", "test_neg", "test_ceil", "test_sqrt"]
 QUICK = ["--suite", "onnx-node", "--stages", "setup", "construct_inputs"]
-PATIENCE = 60  # seconds for a whole run; none takes a third of it
+PATIENCE = 120  # seconds for a whole run; none takes a tenth of it
 
 
 def stat(pid):
@@ -137,7 +137,7 @@ class Case(unittest.TestCase):
             kinds["frontend" if "-I" in line else line[line.index("host") + 1]] = pid
         return kinds
 
-    def wait_for(self, what, process, limit=30):
+    def wait_for(self, what, process, limit=60):
         until = time.monotonic() + limit
         while time.monotonic() < until:
             value = what()

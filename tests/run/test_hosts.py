@@ -176,7 +176,7 @@ class Hosts(Case):
                                 stderr=subprocess.STDOUT, env=support.environment(**self.fake_env))
 
     def wait_for(self, what):
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not (value := what()):
             self.assertLess(time.monotonic(), until, "waited in vain")
             time.sleep(0.01)
@@ -218,8 +218,9 @@ class Hosts(Case):
         tests["test_4"] = {"construct_inputs": "2*sleep"}
         tests["test_5"] = {"construct_inputs": "sleep"}
         process = self.start("many", tests, "-j", "6", "--timeout", "3", *QUICK)
+        host = self.host_of(process, "plain")
         self.wait_for_stages("many", "construct_inputs", 6)
-        os.kill(self.host_of(process, "plain"), signal.SIGKILL)
+        os.kill(host, signal.SIGKILL)
         out, run = self.finish(process, "many")
         ends = {name: run.end(name) for name in run.tests}
         # The loss is no try of the test's own: a timeout is still tried once more, alone.
@@ -250,8 +251,9 @@ class Hosts(Case):
         tests = {"test_0": {"setup": "1*sleep"}, "test_1": {}}
         process = self.start("hang", tests, "-j", "1", "--timeout", "4", "--retries", "timeout=1",
                              *QUICK)
+        host = self.host_of(process, "plain")
         self.wait_for_stages("hang", "setup", 1)
-        os.kill(self.host_of(process, "plain"), signal.SIGSTOP)
+        os.kill(host, signal.SIGSTOP)
         out, run = self.finish(process, "hang")
         self.all_pass(run, out)
         self.assertEqual(self.notes(run), {("plain", "replaced", "silent"): 1})
@@ -278,8 +280,7 @@ class Hosts(Case):
                                                   "--stages", "setup")
             os.kill(supervisor, signal.SIGKILL)
             process.communicate(timeout=60)
-            time.sleep(0.05)
-            self.assertEqual(support.alive(self.marker), [])
+            self.assertEqual(soon(lambda: support.alive(self.marker)), [])
             self.assertEqual(support.Run(self.path(f"last-{i}")).end("test"), ("setup", "host"))
 
     def test_supervisor_stopped_and_all_others_killed(self):
