@@ -27,6 +27,10 @@ import traceback
 
 from test_faults import isolation_had, marked
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
+
+from support import stale_groups  # noqa: E402
+
 BINARY = os.path.abspath(os.environ.get("GAUNTLET_BINARY", "build/gauntlet"))
 SOON = 10  # seconds until the last process must be gone; it takes a fraction of one
 PATIENCE = 180  # for a run that nobody kills
@@ -556,15 +560,6 @@ class Totals:
                 print(f"{title:8}{count:6}  {name}")
         print(f"survivors {self.survivors}, bad rounds {self.bad}, last process gone after at most "
               f"{self.last_death:.2f} s")
-
-
-def stale_groups():
-    """Memory cgroups whose supervisor is gone."""
-    found = []
-    for folder, below_it, _ in os.walk("/sys/fs/cgroup"):
-        found += [os.path.join(folder, name) for name in below_it
-                  if name.startswith("gauntlet-") and not os.path.exists(f"/proc/{name[9:]}")]
-    return found
 
 
 def sweep(base):

@@ -35,7 +35,10 @@ class Suspend(Case):
         return path
 
     def fakes(self, tests, *arguments, **environment):
-        return self.start("--suite", self.suite(tests), "--torchtolinalg", *arguments, GAUNTLET_FAKE="1",
+        return self.begin(self.suite(tests), *arguments, **environment)
+
+    def begin(self, suite, *arguments, **environment):
+        return self.start("--suite", suite, "--torchtolinalg", *arguments, GAUNTLET_FAKE="1",
                           **environment)
 
     def folder_of(self, isolation):
@@ -56,12 +59,12 @@ class Suspend(Case):
     def test_jobs_and_deadlines(self):
         """At every stage, on every kind of host, in every kind of isolation."""
         gate = os.path.join(self.folder, "gate")
-        tests = {stage: {stage: f"leak:2+until:{gate}"} for stage in STAGES}
+        suite = self.suite({stage: {stage: f"leak:2+until:{gate}"} for stage in STAGES})
         runs = {}
         for isolation in ("", "user", "none"):
-            process = self.fakes(tests, "-j", "9", "--timeout", str(LIMIT), GAUNTLET_ISOLATION=isolation,
-                                 folder=self.folder_of(isolation))
-            runs[isolation] = process
+            runs[isolation] = self.begin(suite, "-j", "9", "--timeout", str(LIMIT),
+                                         GAUNTLET_ISOLATION=isolation,
+                                         folder=self.folder_of(isolation))
         before = {}
         for self.isolation, process in runs.items():
             self.wait_for(lambda: len(self.workers(process)) >= 3 * len(STAGES), process)
