@@ -60,19 +60,16 @@ class Suspend(Case):
         """At every stage, on every kind of host, in every kind of isolation."""
         gate = os.path.join(self.folder, "gate")
         suite = self.suite({stage: {stage: f"leak:2+until:{gate}"} for stage in STAGES})
-        runs = {}
-        for isolation in ("", "user", "none"):
-            runs[isolation] = self.begin(suite, "-j", "9", "--timeout", str(LIMIT),
-                                         GAUNTLET_ISOLATION=isolation,
-                                         folder=self.folder_of(isolation))
-        before = {}
-        for self.isolation, process in runs.items():
+        runs, before = {}, {}
+        for self.isolation in ("", "user", "none"):
+            process = self.begin(suite, "-j", "9", "--timeout", str(LIMIT),
+                                 GAUNTLET_ISOLATION=self.isolation,
+                                 folder=self.folder_of(self.isolation))
             self.wait_for(lambda: len(self.workers(process)) >= 3 * len(STAGES), process)
             os.killpg(process.pid, signal.SIGTSTP)  # as the terminal sends it
-        for self.isolation, process in runs.items():
             self.stopped(process)
             self.wait_for(lambda: all(s[1] == "T" for s in self.workers(process).values()), process)
-            before[self.isolation] = self.workers(process)
+            runs[self.isolation], before[self.isolation] = process, self.workers(process)
         time.sleep(LIMIT + 0.5)
         for self.isolation, process in runs.items():
             self.assertEqual(self.workers(process), before[self.isolation])  # nothing has ended
