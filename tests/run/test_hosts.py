@@ -217,7 +217,7 @@ class Hosts(Case):
         tests = {f"test_{i}": {"construct_inputs": "1*sleep"} for i in range(4)}
         tests["test_4"] = {"construct_inputs": "2*sleep"}
         tests["test_5"] = {"construct_inputs": "sleep"}
-        process = self.start("many", tests, "-j", "6", "--timeout", "3", *QUICK)
+        process = self.start("many", tests, "-j", "6", "--timeout", "5", *QUICK)
         host = self.host_of(process, "plain")
         self.wait_for_stages("many", "construct_inputs", 6)
         os.kill(host, signal.SIGKILL)
