@@ -12,6 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+// How a probe ends. Only what the kernel refuses is an answer: somebody may kill any process, and there
+// may be no room for another one just now.
+enum { WORKS = 0, REFUSED = 1, UNCLEAR = 2 };
+
+#define PROBE_TRIES 4
+#define PROBE_PAUSE_US 10000
+
 // Needs CAP_SYS_ADMIN: unshare for our next child only, then come back so that the next call can
 // unshare again (the kernel refuses a second unshare from a namespace that is not one's own).
 static pid_t fork_privileged(int home)
@@ -38,6 +45,12 @@ static bool write_text(const char *path, const char *text)
 	return n == (ssize_t)strlen(text);
 }
 
+// What an error of fork() or unshare() says about them.
+static int judge_error(int error)
+{
+	return error == EAGAIN || error == ENOMEM || error == EINTR ? UNCLEAR : REFUSED;
+}
+
 static bool enter_user_namespace(void)
 {
 	char uid[64], gid[64];
@@ -49,6 +62,15 @@ static bool enter_user_namespace(void)
 	return write_text("/proc/self/uid_map", uid) && write_text("/proc/self/gid_map", gid);
 }
 
+static int wait_for(pid_t pid)
+{
+	int status;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return UNCLEAR;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : UNCLEAR;
+}
+
 // Without privilege there is no way back out of a user namespace, so a go-between enters it: its
 // only child is pid 1 there, and it ends as that child ends.
 static pid_t fork_in_user_namespace(void)
@@ -58,16 +80,17 @@ static pid_t fork_in_user_namespace(void)
 	if (between != 0)
 		return between;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != host || !enter_user_namespace())
-		_exit(1);
+	if (getppid() != host)
+		_exit(UNCLEAR);
+	if (!enter_user_namespace())
+		_exit(judge_error(errno));
 	pid_t pid = fork();
 	if (pid == 0)
 		return 0;
+	if (pid < 0)
+		_exit(judge_error(errno));
 	closefrom(3); // the ends of the host's and the job's conversations are not for it to hold
-	int status = 0;
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		continue;
-	_exit(pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+	_exit(wait_for(pid));
 }
 
 pid_t gt_isolation_fork(const struct gt_isolation *isolation)
@@ -84,23 +107,29 @@ pid_t gt_isolation_fork(const struct gt_isolation *isolation)
 }
 
 // Does a fork of this kind give a child that is pid 1? Tried in a process that can be thrown away.
-static bool works(enum gt_isolation_kind kind, int home)
+static int try_fork(enum gt_isolation_kind kind, int home)
 {
 	pid_t probe = fork();
-	if (probe == 0) {
-		struct gt_isolation trial = {.kind = kind, .home = home};
-		pid_t pid = gt_isolation_fork(&trial);
-		if (pid == 0)
-			_exit(getpid() == 1 ? 0 : 1);
-		int status = 1;
-		if (pid > 0)
-			waitpid(pid, &status, 0);
-		_exit(status == 0 ? 0 : 1);
+	if (probe < 0)
+		return UNCLEAR;
+	if (probe > 0)
+		return wait_for(probe);
+	struct gt_isolation trial = {.kind = kind, .home = home};
+	pid_t pid = gt_isolation_fork(&trial);
+	if (pid == 0)
+		_exit(getpid() == 1 ? WORKS : REFUSED);
+	_exit(pid < 0 ? judge_error(errno) : wait_for(pid));
+}
+
+static bool works(enum gt_isolation_kind kind, int home)
+{
+	int answer = UNCLEAR;
+	for (int i = 0; answer == UNCLEAR && i < PROBE_TRIES; i++) {
+		if (i > 0)
+			usleep(PROBE_PAUSE_US);
+		answer = try_fork(kind, home);
 	}
-	int status = 1;
-	while (probe > 0 && waitpid(probe, &status, 0) < 0 && errno == EINTR)
-		continue;
-	return probe > 0 && status == 0;
+	return answer == WORKS;
 }
 
 // The strongest kind that GAUNTLET_ISOLATION leaves to us.

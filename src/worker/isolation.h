@@ -18,8 +18,9 @@ struct gt_isolation {
 	int home; // our own PID namespace, to come back to
 };
 
-// Find out by trying, once; costs about a millisecond. GAUNTLET_ISOLATION=user or =none in the
-// environment leaves out the stronger kinds: for tests of the weaker ones.
+// Find out by trying; costs about a millisecond. It is tried again if somebody kills what tries, or if
+// there is no room for a process just then. GAUNTLET_ISOLATION=user or =none in the environment leaves
+// out the stronger kinds: for tests of the weaker ones.
 void gt_isolation_probe(struct gt_isolation *isolation);
 
 // "pid namespace", "pid namespace in a user namespace", "process group".

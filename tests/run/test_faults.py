@@ -80,18 +80,6 @@ def read_events(folder):
         return []
 
 
-def pids_in_namespaces(pid):
-    """The pids of a process, from our namespace down to its own."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
-            for line in f:
-                if line.startswith("NSpid:"):
-                    return [int(number) for number in line.split()[1:]]
-    except OSError:
-        pass
-    return []
-
-
 class Case(unittest.TestCase):
     """What tests of runs under faults are written with."""
 
@@ -166,14 +154,17 @@ class Case(unittest.TestCase):
         def look():
             host = self.hosts(process).get(kind)
             for child, s in processes().items():
-                # A child is the second process of its namespace, or simply below a supervisor.
-                numbers = pids_in_namespaces(child)
-                parent = stat(s[2])
-                if s[3] == host and parent and parent[2] and numbers[1:] in ([2], []) and (
-                        numbers[1:] or parent[2] == host):
+                # Only jobs have entered a folder of the run: a host that starts has children too.
+                if s[3] == host and self.works_here(child) and not self.works_here(s[2]):
                     return s[2], child
             return None
         return self.wait_for(look, process)
+
+    def works_here(self, pid):
+        try:
+            return os.readlink(f"/proc/{pid}/cwd").startswith(self.folder + "/")
+        except OSError:
+            return False
 
     def hold_child(self, process, kind):
         """(supervisor, child) of a job of that host, which does not end before let_go."""

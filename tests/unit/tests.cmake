@@ -24,6 +24,7 @@ add_test(NAME schema COMMAND ${GAUNTLET_DEPS}/venv/bin/python ${PROJECT_SOURCE_D
 set_tests_properties(schema PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 60)
 gt_unit_test(supervisor worker)
 gt_unit_test(host worker)
+gt_unit_test(isolation worker)
 gt_unit_test(health base worker)
 gt_unit_test(pages base worker)
 gt_unit_test(job worker run)
