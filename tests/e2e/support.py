@@ -1,5 +1,6 @@
 """What the end-to-end tests share: run the program, read what it wrote, make ONNX tests."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import numpy as np
@@ -21,6 +23,8 @@ STAGES = ["setup", "import_model", "preprocessing", "compilation", "construct_in
           "native_inference", "compiled_inference", "postprocessing", "comparison"]
 FLOAT = TensorProto.FLOAT
 NODE_TESTS = os.path.join(os.path.dirname(onnx.__file__), "backend", "test", "data", "node")
+PATIENCE = 60  # seconds for what will happen, however often this machine stands still meanwhile
+GRACE = 10  # seconds that the program leaves to what runs when it is interrupted
 
 # What the surroundings of a test say must not change what it sees.
 _DROPPED = ("CI", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "GAUNTLET_SHARE")
@@ -100,6 +104,53 @@ def write_text(path, text):
     return path
 
 
+def wait_for(what, process=None):
+    """Call `what` until it says something true, which is returned; `process` may not end before."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        ended = process is not None and process.poll() is not None
+        value = what()
+        if value:
+            return value
+        if ended:
+            raise AssertionError(f"the program ended too early: {process.returncode}")
+        if time.monotonic() > until:
+            raise AssertionError("waited in vain")
+        time.sleep(0.01)
+
+
+def journal(folder):
+    """The whole lines of a run's journal, also while it is written; none before there is one."""
+    try:
+        with open(os.path.join(folder, "events.jsonl"), "rb") as f:
+            return [line for line in f.read().splitlines(keepends=True) if line.endswith(b"\n")]
+    except FileNotFoundError:
+        return []
+
+
+def send(process, number):
+    """Send a signal, and wait until it has arrived: one that comes before would be the same one."""
+    process.send_signal(number)
+    wait_for(lambda: process.poll() is not None or not is_pending(process.pid, number))
+
+
+def is_pending(pid, number):
+    try:
+        status = read_text(f"/proc/{pid}/status")
+    except OSError:
+        return False
+    return any(int(mask, 16) >> (number - 1) & 1
+               for mask in re.findall(r"(?m)^(?:Sig|Shd)Pnd:\s*(\w+)$", status))
+
+
+def is_idle(pid):
+    """It waits for events: all that those before them brought about is done."""
+    try:
+        return read_text(f"/proc/{pid}/stat").rpartition(") ")[2].startswith("S")
+    except OSError:
+        return False
+
+
 def environment(**more):
     env = {k: v for k, v in os.environ.items() if k not in _DROPPED}
     env.update({"TERM": "xterm", "GAUNTLET_SHARE": "/nonexistent"}, **more)
@@ -144,6 +195,18 @@ class TestCase(unittest.TestCase):
         for text in [says] if isinstance(says, str) else says:
             self.assertIn(text, ran.err)
         return ran.err
+
+    def open(self, gate):
+        """Let go what waits for it by the order until:<path of gate>."""
+        return write_text(self.path(gate), "")
+
+    @contextlib.contextmanager
+    def ends_at_once(self, folder):
+        """The run in that folder ends in here, and not because its grace is over."""
+        began = time.time()
+        yield
+        last = os.stat(self.path(folder, "events.jsonl")).st_mtime  # its last line is run-end
+        self.assertLess(last - began, GRACE)
 
     def ends(self, run, name, status, why=None, says=()):
         """A test of a run ended so, and its message says why."""
@@ -197,6 +260,18 @@ def write_test(folder, proto, *data_sets):
                 with open(os.path.join(place, f"{stem}_{k}.pb"), "wb") as f:
                     f.write(value.SerializeToString())
     return folder
+
+
+def working_in(folder):
+    """Ids of the processes that work below a folder."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/cwd").startswith(folder + "/"):
+                found.append(int(pid))
+        except OSError:
+            continue
+    return found
 
 
 def alive(marker):
