@@ -41,25 +41,15 @@ class Case(support.TestCase):
             [support.BINARY, "run", "-r", folder, "--suite", suite, *arguments], cwd=self.here,
             env=support.environment(GAUNTLET_FAKE="1", TERM="dumb"), **options)
         self.addCleanup(process.stderr.close if process.stderr else lambda: None)
-        self.addCleanup(process.wait, 30)
+        self.addCleanup(process.wait, support.PATIENCE)
         self.addCleanup(process.kill)
         return process
 
     def events(self, folder):
-        path = self.path(folder, "events.jsonl")
-        if not os.path.exists(path):
-            return []
-        with open(path, encoding="utf-8") as f:
-            return [json.loads(line) for line in f if line.endswith("\n")]
+        return [json.loads(line) for line in support.journal(self.path(folder))]
 
-    def wait_for(self, what, process, limit=30):
-        until = time.monotonic() + limit
-        while time.monotonic() < until:
-            if what():
-                return
-            self.assertIsNone(process.poll(), "the run has ended")
-            time.sleep(0.02)
-        self.fail("waited in vain")
+    def wait_for(self, what, process):
+        return support.wait_for(what, process)
 
     def wait_for_event(self, folder, kind, process, **fields):
         self.wait_for(lambda: any(e["event"] == kind and fields.items() <= e.items()
@@ -70,20 +60,21 @@ class Signals(Case):
     def test_blocked(self):
         """Daemons and threaded launchers hand on what they have blocked."""
         process = self.start("blocked", preexec_fn=block(*ALL_SIGNALS))
-        self.assertEqual(process.wait(30), 1)
+        self.assertEqual(process.wait(support.PATIENCE), 1)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with self.subTest(number):
-                process = self.start("blocked", tests={"a": {"setup": "sleep"}},
+                folder = f"blocked{int(number)}"
+                process = self.start(folder, tests={"a": {"setup": "sleep"}},
                                      preexec_fn=block(*ALL_SIGNALS))
-                self.wait_for_event("blocked", "stage-start", process)
-                process.send_signal(number)
-                time.sleep(0.3)
-                process.send_signal(number)
-                self.assertEqual(process.wait(30), -number)
+                self.wait_for_event(folder, "stage-start", process)
+                with self.ends_at_once(folder):
+                    support.send(process, number)
+                    process.send_signal(number)
+                    self.assertEqual(process.wait(support.PATIENCE), -number)
 
     def test_other_commands(self):
         """They have children too."""
-        self.assertEqual(self.start("others").wait(30), 1)
+        self.assertEqual(self.start("others").wait(support.PATIENCE), 1)
         suite = self.path("suite.fake")
         python = write_text(self.path("a.py"), "from gauntlet import OnnxTest, register\n"
                                                "@register('a')\nclass A(OnnxTest): pass\n")
@@ -99,17 +90,21 @@ class Signals(Case):
 
     def test_after_max_failures(self):
         """What runs is in its grace already: the first Ctrl-C changes nothing, the second ends it."""
-        tests = {"a": {"setup": "error"}, "b": {"setup": "sleep:2500"}, "never": {}}
         arguments = ["-j", "2", "--max-failures", "1", "--stages", "setup"]
         for times, status in ((1, "PASS"), (2, "")):
             with self.subTest(times):
                 folder = f"enough{times}"
+                tests = {"a": {"setup": "error"}, "never": {},
+                         "b": {"setup": f"until:{self.path(folder + '.gate')}"}}
                 process = self.start(folder, *arguments, tests=tests)
                 self.wait_for_event(folder, "test-end", process, test="a")
                 for _ in range(times):
-                    process.send_signal(signal.SIGINT)
+                    support.send(process, signal.SIGINT)
+                if times == 1:
                     time.sleep(0.5)
-                self.assertEqual(process.wait(30), -signal.SIGINT)
+                    self.assertIsNone(process.poll())
+                    self.open(folder + ".gate")
+                self.assertEqual(process.wait(support.PATIENCE), -signal.SIGINT)
                 run = support.Run(self.path(folder))
                 self.assertEqual([run[t]["status"] for t in ("a", "b", "never")],
                                  ["setup", status, ""])
@@ -182,8 +177,9 @@ class Readers(Case):
     @staticmethod
     def read_all(reader, process):
         text = b""
-        until = time.monotonic() + 60
+        until = time.monotonic() + support.PATIENCE
         while time.monotonic() < until:
+            ended = process.poll() is not None  # before what it has written is looked for
             ready = select.select([reader], [], [], 0.1)[0]
             piece = b""
             try:
@@ -191,7 +187,7 @@ class Readers(Case):
             except OSError:  # how Linux says that the other side of a terminal is closed
                 ready = True
             text += piece
-            if not piece and (ready or process.poll() is not None):
+            if not piece and (ready or ended):
                 break
         return text.decode()
 
@@ -210,11 +206,11 @@ class Readers(Case):
                 # The files are complete before anybody is waited for.
                 self.wait_for(lambda f=folder: os.path.exists(self.path(f, "results.json")), process)
                 self.assertEqual(support.Run(self.path(folder)).end("slow"), ("setup", "timeout"))
-                self.assertFalse(os.path.lexists(self.path(folder, "tmp")))
+                self.wait_for(lambda f=folder: not os.path.lexists(self.path(f, "tmp")), process)
                 time.sleep(0.5)
                 self.assertIsNone(process.poll())
                 process.send_signal(signal.SIGTERM)
-                self.assertEqual(process.wait(5), -signal.SIGTERM)
+                self.assertEqual(process.wait(support.PATIENCE), -signal.SIGTERM)
                 os.close(reader)
 
     def test_interrupted_twice(self):
@@ -223,16 +219,19 @@ class Readers(Case):
             with self.subTest(name):
                 self.fill(writer)
                 folder = f"twice-{name}"
+                gate = folder + ".gate"
+                tests = {"nap": {"setup": f"until:{self.path(gate)}"}, **self.flood()}
                 process = self.start(folder, "--stages", "setup", stdout=writer, stderr=writer,
-                                     tests={"nap": {"setup": "sleep:1500"}, **self.flood()})
+                                     tests=tests)
                 os.close(writer)
                 self.wait_for_event(folder, "stage-start", process, test="nap")
-                process.send_signal(signal.SIGINT)
+                support.send(process, signal.SIGINT)
+                self.open(gate)
                 self.wait_for_event(folder, "run-end", process, reason="interrupted")
                 self.wait_for(lambda f=folder: os.path.exists(self.path(f, "results.json")), process)
                 self.assertEqual(support.Run(self.path(folder)).end("nap"), ("PASS", "partial"))
                 process.send_signal(signal.SIGINT)
-                self.assertEqual(process.wait(5), -signal.SIGINT)
+                self.assertEqual(process.wait(support.PATIENCE), -signal.SIGINT)
                 os.close(reader)
 
     def test_late(self):
@@ -245,7 +244,7 @@ class Readers(Case):
                 os.close(writer)
                 self.wait_for_event(folder, "run-end", process)
                 text = self.read_all(reader, process)
-                self.assertEqual(process.wait(10), 1, text[-300:])
+                self.assertEqual(process.wait(support.PATIENCE), 1, text[-300:])
                 self.assertEqual(re.findall(r"(?m)FAIL +setup +(t\d+) ", text),
                                  [f"t{i:03}" for i in range(200)])
                 self.assertEqual(text.count("200 tests in "), 1)
@@ -254,12 +253,14 @@ class Readers(Case):
 
     def test_flags_of_the_stream(self):
         """Others share it: what it does when it is full is theirs to say."""
-        for _, reader, writer in self.channels():
-            before = fcntl.fcntl(writer, fcntl.F_GETFL)
-            process = self.start("flags", "--stages", "setup", stdout=writer)
-            self.wait_for_event("flags", "run-start", process)
+        for name, reader, writer in self.channels():
+            folder, before = f"flags-{name}", fcntl.fcntl(writer, fcntl.F_GETFL)
+            tests = {"a": {"setup": f"until:{self.path(folder + '.gate')}"}}
+            process = self.start(folder, "--stages", "setup", tests=tests, stdout=writer)
+            self.wait_for_event(folder, "stage-start", process)
             self.assertEqual(fcntl.fcntl(writer, fcntl.F_GETFL), before)
-            self.assertEqual(process.wait(30), 0)
+            self.open(folder + ".gate")
+            self.assertEqual(process.wait(support.PATIENCE), 0)
             os.close(writer)
             os.close(reader)
 
@@ -272,7 +273,7 @@ class Readers(Case):
         time.sleep(0.3)
         self.assertIsNone(process.poll())
         os.close(reader)
-        self.assertEqual((process.wait(10), process.stderr.read()), (1, b""))
+        self.assertEqual((process.wait(support.PATIENCE), process.stderr.read()), (1, b""))
 
 
 class Limits(Case):
@@ -294,38 +295,44 @@ class Limits(Case):
         self.assertEqual((ran.returncode, ran.stderr), (
             0, "gauntlet: 1 test at once, not 2: the limit of open files (ulimit -n) is too low\n"))
 
+    def hold(self, folder):
+        """(a run whose first test waits for <folder>.gate, how many descriptors it has open)."""
+        tests = {"a": {"setup": f"1000*until:{self.path(folder + '.gate')}"}, "b": {}, "c": {}}
+        process = self.start(folder, "-j", "1", tests=tests)
+        # The test counts its tries before it waits; who has started it has nothing left to do then.
+        self.wait_for(lambda: os.path.exists(self.path(folder, "a", "attempts.setup")) and
+                      support.is_idle(process.pid), process)
+        return process, len(os.listdir(f"/proc/{process.pid}/fd"))
+
     def test_no_descriptor_left(self):
         """No test is to blame for that, and the run can go on later."""
-        tests = {"a": {"setup": "sleep:700"}, "b": {}, "c": {}}
-        process = self.start("emfile", "-j", "1", tests=tests)
-        self.wait_for_event("emfile", "stage-start", process)
-        used = len(os.listdir(f"/proc/{process.pid}/fd"))
+        process, used = self.hold("emfile")
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used, used))
-        _, error = process.communicate(timeout=30)
+        self.open("emfile.gate")
+        _, error = process.communicate(timeout=support.PATIENCE)
         self.assertEqual(process.returncode, 3, error)
         self.assertRegex(error.decode(), r"\Agauntlet: [^\n]*Too many open files \(see ulimit -n\)\n\Z")
         run = support.Run(self.path("emfile"))
         self.assertFalse(run.results["complete"])
-        self.assertEqual({run[t]["status"] for t in tests}, {""})
-        process = self.start("emfile", "-j", "1", "--resume", tests=tests)
-        self.assertEqual(process.wait(30), 0, process.stderr.read())
+        self.assertEqual({test["status"] for test in run.tests.values()}, {""})
+        ran = self.gauntlet("run", "-r", "emfile", "--suite", self.path("suite.fake"), "-j", "1",
+                            "--resume", env={"GAUNTLET_FAKE": "1"})
+        self.assertEqual(ran.code, 0, ran)
 
     def test_no_descriptor_left_for_a_host(self):
         """Its hosts have died, and wherever in the start of new ones there is no descriptor."""
-        tests = {"a": {"setup": "sleep:250"}, "b": {}, "c": {}}
         ended = []
         for more in range(-4, 12):
             with self.subTest(more):
-                process = self.start(f"host{more}", "-j", "1", tests=tests)
-                self.wait_for_event(f"host{more}", "stage-start", process)
+                process, used = self.hold(f"host{more}")
                 with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
                     hosts = [int(pid) for pid in f.read().split()]
-                used = len(os.listdir(f"/proc/{process.pid}/fd")) + more
-                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used, used))
+                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + more, used + more))
                 for pid in hosts:
                     with contextlib.suppress(ProcessLookupError):  # the run may have ended already
                         os.kill(pid, signal.SIGKILL)
-                _, error = process.communicate(timeout=30)
+                self.open(f"host{more}.gate")
+                _, error = process.communicate(timeout=support.PATIENCE)
                 ended.append(process.returncode)
                 run = support.Run(self.path(f"host{more}"))
                 whole = {"PASS"} if process.returncode == 0 else {"", "PASS"}
