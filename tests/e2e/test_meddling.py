@@ -1,10 +1,10 @@
 """Files of a run that somebody takes away, replaces or changes while it runs: a test, or another program."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
-import time
 import unittest
 
 import support
@@ -12,8 +12,7 @@ from support import write_text
 from test_python import HEAD
 
 FAKE = {"GAUNTLET_FAKE": "1"}
-PATIENCE = 60
-STARTS = '"stage-start","test":"%s","stage":"construct_inputs"'
+TRIES = "attempts.construct_inputs"
 
 # Tests that do not leave their folder alone; those below "made" only make what is in our way there.
 CLASSES = HEAD + """
@@ -75,7 +74,7 @@ class Crashes(Meddles):
 class Hangs(Meddles):
     def forward(self, inputs):
         super().forward(inputs)
-        time.sleep(PATIENCE)
+        time.sleep(1000)
 
 
 @register("later")
@@ -83,11 +82,18 @@ class Later(Base):
     "It serves on, and meddles while somebody else does a stage."
 
     def forward(self, inputs):
-        threading.Timer(0.5, replace, (self.folder, OUTSIDE)).start()
+        self.thread = threading.Thread(target=self.meddle)
+        self.thread.start()
         return super().forward(inputs)
 
+    def meddle(self):
+        begins = '"stage-start","test":"later","stage":"compiled_inference"'
+        while begins not in open(os.path.join(self.folder, "..", "events.jsonl")).read():
+            time.sleep(0.01)
+        replace(self.folder, OUTSIDE)
+
     def apply_postprocessing(self, outputs):
-        time.sleep(1)
+        self.thread.join()
         return outputs
 
 
@@ -125,22 +131,13 @@ class Meddling(support.TestCase):
         self.assertNotIn("audit", ran.err)
         self.assertNotIn("INCOMPLETE", ran.out)
 
-    def test_folders_of_tests(self):
-        """It fails where it did that; all others go on, and nothing elsewhere is touched."""
-        outside = self.path("outside")
-        os.mkdir(outside)
-        write_text(os.path.join(outside, "native_inference.log"), "precious")
-        write_text(self.path("meddles.py"), CLASSES.replace("{outside}", outside)
-                   .replace("PATIENCE", str(PATIENCE)))
-        flags = ["--suite", "meddles.py", "-d", "local-sync", "-j", "2", "--timeout",
-                 "native_inference=3", "--retries", "error=1", "--retries", "timeout=1"]
-        ran, run = self.run_tests("meddled", *flags, code=1)
+    def check_folders(self, ran, run, tests):
         self.no_finding(ran)
         self.assertTrue(run.results["complete"])
-        for test, says in SAYS.items():
+        for test in tests:
             with self.subTest(test):
                 self.ends(run, test, "native_inference", "error",
-                          [f"the test's folder '{run.folder(test)}' was ", says])
+                          [f"the test's folder '{run.folder(test)}' was ", SAYS[test]])
                 self.assertFalse(os.path.islink(run.folder(test)))
                 self.assertEqual(sorted(os.listdir(run.folder(test))),
                                  ["native_inference.log", "stages.json", "test.json"])
@@ -148,6 +145,20 @@ class Meddling(support.TestCase):
                 stages = run.json(test, "stages.json")["stages"]
                 self.assertEqual(stages["native_inference"]["why"], "error")
                 self.assertEqual([s for s in stages if stages[s]["files"]], [])
+
+    def test_folders_of_tests(self):
+        """It fails where it did that; all others go on, and nothing elsewhere is touched."""
+        outside = self.path("outside")
+        os.mkdir(outside)
+        write_text(os.path.join(outside, "native_inference.log"), "precious")
+        write_text(self.path("meddles.py"), CLASSES.replace("{outside}", outside))
+        base = ["--suite", "meddles.py", "-d", "local-sync", "-j", "2", "--retries", "error=1",
+                "--retries", "timeout=1"]
+        ran, run = self.run_tests("endless", *base, "hangs", "--timeout", "native_inference=2", code=1)
+        self.check_folders(ran, run, {"hangs"})
+        flags = [*base, "-t", "(?!hangs)"]
+        ran, run = self.run_tests("meddled", *flags, code=1)
+        self.check_folders(ran, run, SAYS.keys() - {"hangs"})
         self.assertIn(run.end("later"), [(s, "error") for s in ("compiled_inference", "postprocessing")])
         self.assertFalse(os.path.islink(run.folder("later")))
         self.assertEqual(run.end("made"), ("PASS", ""))
@@ -172,26 +183,23 @@ class Meddling(support.TestCase):
         return process
 
     def wait_for(self, folder, text, process):
-        until = time.monotonic() + PATIENCE
-        path = self.path(folder, "events.jsonl")
-        while not (os.path.exists(path) and text in support.read_text(path)):
-            if process.poll() is not None or time.monotonic() > until:
-                process.kill()
-                self.fail(f"nobody wrote {text}: {self.end(process)}")
-            time.sleep(0.01)
+        support.wait_for(lambda: any(text in line for line in support.journal(self.path(folder))),
+                         process)
 
     def end(self, process):
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=support.PATIENCE)
         return support.Ran(process.returncode, out, err)
 
     # --- the journal
 
     def journal(self, folder, meddle):
         """Ten tests, during which somebody meddles with the journal."""
-        suite = {f"t{i}": {"construct_inputs": "sleep:100"} for i in range(10)}
+        suite = {f"t{i}": {} for i in range(10)}
+        suite["t1"] = {"construct_inputs": f"until:{self.path(folder + '.gate')}"}
         process = self.start(folder, suite, "-j", "1", "--stages", "setup", "construct_inputs")
-        self.wait_for(folder, '"event":"test-end"', process)
+        self.wait_for(folder, b'"stage-start","test":"t1","stage":"construct_inputs"', process)
         meddle(self.path(folder, "events.jsonl"))
+        self.open(folder + ".gate")
         ran = self.end(process)
         self.assertEqual(ran.code, 3, ran)
         self.assertRegex(ran.err, r"\Agauntlet: the journal '[^\n]*/events.jsonl' was [^\n]* during "
@@ -258,6 +266,11 @@ class Meddling(support.TestCase):
                 self.assertEqual(support.read_text(self.path("way", "p1")), "precious")
                 self.assertEqual(support.read_text(self.path("way", "events.jsonl")), before)
 
+    def wait_for_both(self, process):
+        """Until the tests that are held have counted their try: they only wait then."""
+        support.wait_for(lambda: all(os.path.exists(self.path("shut", test, TRIES))
+                                     for test in ("now", "well")), process)
+
     def test_closed_by_permissions(self):
         """For who is not root: a folder that is shut while its test runs, or before it begins."""
         os.chmod(self.here, 0o755)
@@ -272,16 +285,15 @@ class Meddling(support.TestCase):
             if not os.access(support.BINARY, os.X_OK) or subprocess.run(
                     [support.BINARY, "--version"], **user, cwd="/", capture_output=True).returncode:
                 self.skipTest("nobody but root may run this program")
-        suite = {"now": {"construct_inputs": "sleep:500"}, "well": {"construct_inputs": "sleep:500"},
-                 "zearlier": {}}
+        held = f"1000*until:{self.path('shut.gate')}"
+        suite = {"now": {"construct_inputs": held}, "well": {"construct_inputs": held}, "zearlier": {}}
         process = self.start("shut", suite, *flags, env=env, **user)
-        self.wait_for("shut", STARTS % "well", process)
-        self.wait_for("shut", STARTS % "now", process)
-        time.sleep(0.2)
+        self.wait_for_both(process)
         os.mkdir(self.path("shut", "zearlier"), 0o500)
         if user:
             os.chown(self.path("shut", "zearlier"), 65534, 65534)
         os.chmod(self.path("shut", "now"), 0)
+        self.open("shut.gate")
         ran = self.end(process)
         run = support.Run(self.path("shut"))
         self.assertEqual(ran.code, 1, ran)
@@ -292,10 +304,15 @@ class Meddling(support.TestCase):
         # Where even that does not help, it is one test's ending still, and the audit says the rest.
         if not user:
             self.skipTest("the last part gives a folder to another user: only root may")
+        os.remove(self.path("shut.gate"))
+        for test in ("now", "well"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(self.path("shut", test, TRIES))
         process = self.start("shut", suite, *flags, env=env, **user)
-        self.wait_for("shut", STARTS % "well", process)
+        self.wait_for_both(process)
         shutil.rmtree(self.path("shut", "zearlier"))
         os.mkdir(self.path("shut", "zearlier"), 0o755)
+        self.open("shut.gate")
         ran = self.end(process)
         run = support.Run(self.path("shut"))
         self.assertEqual(ran.code, 6, ran)
