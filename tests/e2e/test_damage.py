@@ -9,7 +9,6 @@ import random
 import re
 import shutil
 import subprocess
-import time
 import unittest
 
 import numpy as np
@@ -217,17 +216,15 @@ class Damage(support.TestCase):
         tests = ["fine", "record", "gone", "short", "match", "log", "partial"]
         orders = {t: {} for t in tests}
         orders["log"] = orders["partial"] = {"compilation": "error:no"}
-        orders["slow"] = {"setup": "sleep"}
+        orders["slow"] = {"setup": f"until:{self.path('slow.gate')}"}
         fake = write_text(self.path("slow.fake"), json.dumps(orders))
         runner = subprocess.Popen(
-            [support.BINARY, "run", "-r", "audit", "-j", "1", "--suite", fake, "--timeout", "setup=3",
-             "--retries", "timeout=0"], cwd=self.here, env=support.environment(GAUNTLET_FAKE="1"),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        journal = self.path("audit", "events.jsonl")
-        until = time.monotonic() + 30
-        while time.monotonic() < until and not (
-                os.path.exists(journal) and '"stage-start","test":"slow"' in read_text(journal)):
-            time.sleep(0.02)
+            [support.BINARY, "run", "-r", "audit", "-j", "1", "--suite", fake],
+            cwd=self.here, env=support.environment(GAUNTLET_FAKE="1"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(runner.wait)
+        self.addCleanup(runner.kill)
+        support.wait_for(lambda: any(b'"stage-start","test":"slow"' in line for line in
+                                     support.journal(self.path("audit"))), runner)
         with open(self.path("audit", "record", "stages.json"), "r+b") as f:
             f.seek(-9, os.SEEK_END)
             f.write(b"!")
@@ -239,7 +236,8 @@ class Damage(support.TestCase):
         self.assertNotEqual(read_text(match), text)
         os.truncate(self.path("audit", "log", "compilation.log"), 0)
         os.remove(self.path("audit", "partial", "stages.json"))
-        _, errors = runner.communicate(timeout=60)
+        self.open("slow.gate")
+        _, errors = runner.communicate(timeout=support.PATIENCE)
         self.assertEqual(runner.returncode, 6, errors)
         for says in (r"'record' ended as PASS, but '[^\n]*/record/stages.json' is damaged",
                      r"'gone' ended as PASS, but the file '[^\n]*/gone/model.torch.mlir' that "
@@ -258,8 +256,7 @@ class Damage(support.TestCase):
         self.assertEqual(ran.code, 6, ran)
         self.assertIn("INCOMPLETE (audit): there are results that the files do not back", ran.out)
         # What the audit has found can be repaired, once and for all.
-        again = ["run", "-r", "audit", "-j", "1", "--suite", fake, "--timeout", "setup=3", "--retries",
-                 "timeout=0", "--resume"]
+        again = ["run", "-r", "audit", "-j", "1", "--suite", fake, "--resume"]
         ran = self.gauntlet(*again, env={"GAUNTLET_FAKE": "1"})
         self.assertEqual(ran.code, 1, ran)
         self.assertEqual(ran.err.count("; it is run again\n"), 6, ran)

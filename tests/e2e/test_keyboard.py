@@ -19,7 +19,6 @@ from support import write_text
 
 LONG = "a_name_as_long_as_those_of_some_tests_are_" + "n" * 60
 SINGLE = termios.ICANON | termios.ECHO  # off where keys are taken
-PATIENCE = 60
 
 
 class Terminal:
@@ -48,7 +47,7 @@ class Terminal:
 
     def expect(self, pattern):
         """Wait until it has printed that; what came up to there is forgotten."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + support.PATIENCE
         while not (found := re.search(pattern, self.read())):
             if time.monotonic() > until:
                 raise AssertionError(f"{pattern!r} does not come: {self.seen[-2000:]!r}")
@@ -58,7 +57,7 @@ class Terminal:
 
     def become(self, single):
         """Wait until single keys are taken, or no longer."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + support.PATIENCE
         while bool(self.settings()[3] & SINGLE) == single:
             self.read()
             if time.monotonic() > until:
@@ -69,7 +68,7 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def wait(self):
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + support.PATIENCE
         while self.process.poll() is None and time.monotonic() < until:
             self.read()
             time.sleep(0.01)
@@ -94,7 +93,8 @@ class Keyboard(support.TestCase):
         super().setUpClass()
         write_text(cls.path("slow.fake"), json.dumps({"slow": {"compilation": "sleep"}}))
         write_text(cls.path("long.fake"), json.dumps({LONG: {"compiled_inference": "sleep"}}))
-        write_text(cls.path("brief.fake"), json.dumps({"brief": {"compilation": "memory:1"}}))
+        gate = cls.path("brief.gate")  # not there before a test opens it
+        write_text(cls.path("brief.fake"), json.dumps({"brief": {"compilation": f"until:{gate}"}}))
 
     def command(self, suite="slow", *more):
         return [support.BINARY, "run", "--suite", f"{suite}.fake", "-r", self.folder(), *more]
@@ -108,12 +108,10 @@ class Keyboard(support.TestCase):
         return terminal
 
     def journal(self):
-        with contextlib.suppress(FileNotFoundError):
-            return support.read_text(self.path(self.folder(), "events.jsonl"))
-        return ""
+        return b"".join(support.journal(self.path(self.folder()))).decode()
 
     def wait_for_journal(self, terminal, text):
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + support.PATIENCE
         while text not in self.journal():
             terminal.read()  # what nobody reads would stop the run
             if time.monotonic() > until:
@@ -138,15 +136,26 @@ class Keyboard(support.TestCase):
             found = terminal.expect(r"1 running\r\n +(\d\.\d\d|\d\d\.\d) s of 90 s +"
                                     r"compilation +slow\r\n")
             self.assertNotRegex(found.string[:found.end()], f"x|{key}[^a-z]")  # no echo
-        terminal.type("\x03")
-        time.sleep(0.3)  # two that come at once are one
-        terminal.type("\x03")
-        self.assertEqual(terminal.wait(), -signal.SIGINT)
+        with self.ends_at_once(self.folder()):
+            self.interrupt_twice(terminal)
+            self.assertEqual(terminal.wait(), -signal.SIGINT)
         self.assertEqual(terminal.settings(), terminal.before)
 
+    def interrupt_twice(self, terminal):
+        """The answer to a key that was typed behind the first says that this has arrived: two that
+        come at once are one."""
+        terminal.read()
+        terminal.seen = ""
+        terminal.type("\x03t")
+        terminal.expect(r"1 running\r\n")
+        terminal.type("\x03")
+
     def shows_on_signal(self, terminal):
-        os.kill(terminal.process.pid, signal.SIGUSR1)
-        lines = terminal.expect(r"1 running\r\n((?:  .*\r\n)+)")[1].split("\r\n")
+        """All lines, as those of the next answer come behind them."""
+        for _ in range(2):
+            terminal.process.send_signal(signal.SIGUSR1)
+            text = terminal.expect(r"(?s)\A(.*?)1 running\r\n")[1]
+        lines = re.match(r"(?:  [^\r\n]*\r\n)+", text)[0].split("\r\n")
         self.assertLess(len(lines[0]), 80)
         return lines[:-1]
 
@@ -154,15 +163,20 @@ class Keyboard(support.TestCase):
         terminal = self.terminal(*self.command("long", "--timeout", "1h"))
         self.runs(terminal, "compiled_inference")
         lines = self.shows_on_signal(terminal)
-        self.assertRegex(lines[0], r"\A  \d\.\d\d s of 3600 s +compiled_inference\Z")
+        self.assertRegex(lines[0], r"\A  (\d\.\d\d|\d\d\.\d) s of 3600 s +compiled_inference\Z")
         self.assertEqual(lines[1:], [f"    {LONG}"])  # whole, to be copied
 
     def test_retry(self):
-        terminal = self.terminal(*self.command("slow", "--timeout", "3"))
+        terminal = self.terminal(*self.command("slow", "--timeout", "90"))
+        self.runs(terminal)
+        # What was killed from outside is tried again.
+        for pid in support.wait_for(lambda: support.working_in(self.path(self.folder()))):
+            with contextlib.suppress(ProcessLookupError):  # it went with another one
+                os.kill(pid, signal.SIGKILL)
         self.wait_for_journal(terminal, '"attempt":2')
         lines = self.shows_on_signal(terminal)
         self.assertEqual(len(lines), 1)
-        self.assertRegex(lines[0], r"\A  \d\.\d\d s of 3 s +compilation, attempt 2  slow\Z")
+        self.assertRegex(lines[0], r"\A  (\d\.\d\d|\d\d\.\d) s of 90 s +compilation, attempt 2  slow\Z")
 
     def test_every_end(self):
         """Whatever ends the run, the terminal is as it was."""
@@ -171,9 +185,8 @@ class Keyboard(support.TestCase):
             with self.subTest(number):
                 terminal = self.terminal(*self.command())
                 self.runs(terminal)
-                terminal.process.send_signal(number)
+                support.send(terminal.process, number)
                 if number in (signal.SIGTERM, signal.SIGHUP):
-                    time.sleep(0.3)  # two that come at once are one
                     terminal.process.send_signal(number)
                 ours = number == signal.SIGSEGV and "ASAN_OPTIONS" in os.environ
                 # A sanitizer makes an exit code of its own of it.
@@ -182,6 +195,8 @@ class Keyboard(support.TestCase):
                 shutil.rmtree(self.path(self.folder()))
         terminal = self.terminal(*self.command("brief"))
         terminal.become(single=True)
+        self.open("brief.gate")
+        self.addCleanup(os.remove, self.path("brief.gate"))
         self.assertEqual(terminal.wait(), 0)
         self.assertEqual(terminal.settings(), terminal.before)
 
@@ -227,12 +242,16 @@ class Keyboard(support.TestCase):
         self.assertEqual(terminal.expect(r"[\r\n]= ([^\r\n]*)")[1], "isig icanon echo")
         terminal.expect("ready> ")
         time.sleep(1.5)  # which does not count
-        # In the foreground again.
-        terminal.type("fg\n")
-        terminal.become(single=True)
+        self.foreground(terminal)
         terminal.type("t")
         shown = terminal.expect(r"1 running\r\n +(\d+\.\d+) s of")
         return terminal, float(shown[1])
+
+    def foreground(self, terminal):
+        """In the foreground again; that single keys are taken may be the shell's own doing before."""
+        terminal.type("fg\n")
+        terminal.expect(r"run --suite slow\.fake ")
+        terminal.become(single=True)
 
     def test_shells(self):
         for shell in (["bash", "--norc", "--noprofile", "-i"], ["dash", "-i"]):
@@ -257,13 +276,8 @@ class Keyboard(support.TestCase):
                 terminal.type("jobs; echo again $((1 + 1))\n")
                 terminal.expect(r"(?s)Running.*again 2\r\n")  # no SIGTTIN, no SIGTTOU
                 # And back, to its end.
-                terminal.type("fg\n")
-                terminal.become(single=True)
-                terminal.type("t")
-                terminal.expect(r"1 running\r\n")
-                terminal.type("\x03")
-                time.sleep(0.3)
-                terminal.type("\x03")
+                self.foreground(terminal)
+                self.interrupt_twice(terminal)
                 terminal.expect("ready> ")
                 terminal.type("echo left $(stty -a | grep -cE -e '-(icanon|echo)( |;|$)')\n")
                 terminal.expect(r"left 0\r\n")
@@ -276,6 +290,9 @@ class Keyboard(support.TestCase):
         terminal = self.terminal("bash", "--norc", "--noprofile", "-i")
         terminal.expect("ready> ")
         terminal.type("set +o emacs; " + " ".join(self.command("brief")) + " &\n")
+        self.wait_for_journal(terminal, '"stage":"compilation"')
+        self.open("brief.gate")
+        self.addCleanup(os.remove, self.path("brief.gate"))
         terminal.expect(r"1 tests? in ")
         terminal.type("\nwait; echo settings $((3 + 4)) $?\n")
         terminal.expect(r"settings 7 0\r\n")

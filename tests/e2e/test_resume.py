@@ -1,5 +1,6 @@
 """Going on with a run that ended early: the statuses of an undisturbed one, or a refusal that says why."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -8,16 +9,17 @@ import subprocess
 import time
 import unittest
 
+import support
 from support import BINARY, NODE_TESTS, Run, TestCase, environment, read_json, write_text
 
 FAKE = {"GAUNTLET_FAKE": "1"}
 SUITE = """{
   "passes": {}, "slow": {"compilation": "sleep:200"}, "errs": {"import_model": "error"},
   "crashes": {"compilation": "signal:SEGV"}, "differs": {"compiled_inference": "wrong"},
-  "late": {"postprocessing": "error"}, "hangs": {"compiled_inference": "sleep"},
-  "changes": {"native_inference": "1*error"}, "slower": {"setup": "sleep:200"}, "last": {}
+  "late": {"postprocessing": "error"}, "changes": {"native_inference": "1*error"},
+  "slower": {"setup": "sleep:200"}, "held": {"setup": "until:GATE"}, "last": {}
 }"""
-LIMITS = ["--timeout", "30", "--timeout", "compiled_inference=1"]  # where a test hangs
+LIMITS = ["--timeout", "60"]
 FLAGS = ["--suite", "x.fake", "-j", "2", *LIMITS, "--retries", "error=1"]
 
 
@@ -27,16 +29,15 @@ def endings(run):
     return {name: tuple(test[m] for m in members) for name, test in run.tests.items()}
 
 
-def lines(path):
-    with open(os.path.join(path, "events.jsonl"), "rb") as f:
-        return f.read().splitlines(keepends=True)
+lines = support.journal
 
 
 class Resume(TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        write_text(cls.path("x.fake"), SUITE)
+        write_text(cls.path("x.fake"), SUITE.replace("GATE", cls.path("gate")))
+        write_text(cls.path("gate"), "")
         ran, cls.whole = cls.fake("whole", code=1)
         cls.endings = endings(cls.whole)
         assert cls.whole.results["complete"], ran
@@ -57,37 +58,39 @@ class Resume(TestCase):
         self.addCleanup(process.kill)
         return process
 
-    def wait_for(self, folder, event, process, argument=b""):
-        """Until the journal of a run with that argument has an event."""
-        while process.poll() is None:
-            try:
-                text = b"".join(lines(self.path(folder)))
-            except FileNotFoundError:  # not yet, or just then: a new run replaces it
-                text = b""
-            if event in text and argument in text.split(b"\n")[0]:
-                return
-            time.sleep(0.005)
-        self.fail("the run ended too early")
+    def wait_for(self, folder, event, process):
+        support.wait_for(lambda: any(event in line for line in lines(self.path(folder))), process)
+
+    @contextlib.contextmanager
+    def held(self):
+        """In here a run does not end by itself: one of its tests waits."""
+        os.remove(self.path("gate"))
+        try:
+            yield
+        finally:
+            self.open("gate")
 
     def test_the_suite_has_all_kinds(self):
         statuses = {name: end[:2] for name, end in self.endings.items()}
         self.assertEqual(statuses, {
             "passes": ("PASS", ""), "slow": ("PASS", ""), "errs": ("import_model", "error"),
             "crashes": ("compilation", "crash:SIGSEGV"), "differs": ("Numerics", "value"),
-            "late": ("postprocessing", "error"), "hangs": ("compiled_inference", "timeout"),
-            "changes": ("PASS", ""), "slower": ("PASS", ""), "last": ("PASS", "")})
+            "late": ("postprocessing", "error"), "changes": ("PASS", ""), "slower": ("PASS", ""),
+            "held": ("PASS", ""), "last": ("PASS", "")})
         self.assertTrue(self.whole["changes"]["flaky"])
 
     def test_killed_again_and_again(self):
         """kill -9 of the runner at six moments of one run."""
         random.seed(7)
-        for round_ in range(6):
-            process = self.start("killed", "--resume")
-            if round_ == 0:
-                self.wait_for("killed", b'"stage-end"', process)
-            time.sleep(random.uniform(0.05, 0.6))
-            process.kill()
-            process.wait()
+        with self.held():
+            for round_ in range(6):
+                process = self.start("killed", "--resume")
+                if round_ == 0:
+                    self.wait_for("killed", b'"stage-end"', process)
+                time.sleep(random.uniform(0.05, 0.6))
+                self.assertIsNone(process.poll())
+                process.kill()
+                process.wait()
         ran, run = self.fake("killed", "--resume", code=1)
         self.same(run)
         self.assertGreater(len(run.results["run"]["resumed"]), 0)
@@ -97,10 +100,11 @@ class Resume(TestCase):
         for number in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(number):
                 shutil.rmtree(self.path("interrupted"), ignore_errors=True)
-                process = self.start("interrupted")
-                self.wait_for("interrupted", b'"test-end"', process)
-                process.send_signal(number)
-                self.assertEqual(process.wait(), -number)
+                with self.held():
+                    process = self.start("interrupted")
+                    self.wait_for("interrupted", b'"test-end"', process)
+                    support.send(process, number)
+                self.assertEqual(process.wait(support.PATIENCE), -number)
                 self.assertFalse(Run(self.path("interrupted")).results["complete"])
                 ran, run = self.fake("interrupted", "--resume", code=1)
                 self.same(run)
@@ -162,7 +166,7 @@ class Resume(TestCase):
         for more, says in (
                 (["--suite", "x.fake"], ["limits.retries.error", "1 where this one says 0",
                                          "'gauntlet run -r whole --suite x.fake"]),
-                (same + ["--timeout", "2"], ["limits.seconds.setup", "30.0", "2.0"]),
+                (same + ["--timeout", "2"], ["limits.seconds.setup", "60.0", "2.0"]),
                 (same + ["--memory", "1G"], ["limits.memory", "0 where", "1073741824"]),
                 (same + ["--leak=fail"], ["limits.leak_fails", "false", "true"]),
                 (same + ["--seed", "3"], ["options.seed", "0 where this one says 3"]),
@@ -180,15 +184,16 @@ class Resume(TestCase):
 
     def test_report_of_a_run_that_goes_on(self):
         """Shown, but not written: results are those of the whole journal beside them, or not there."""
-        process = self.start("goes-on")
-        self.wait_for("goes-on", b'"test-end"', process)
-        ran = self.gauntlet("report", "goes-on")
-        self.assertEqual(ran.code, 6, ran)
-        self.assertIn("the run goes on: results.json is not written", ran.err)
-        self.assertIn("INCOMPLETE", ran.out)
-        self.assertNotIn("results.json", os.listdir(self.path("goes-on")))
-        process.kill()
-        process.wait()
+        with self.held():
+            process = self.start("goes-on")
+            self.wait_for("goes-on", b'"test-end"', process)
+            ran = self.gauntlet("report", "goes-on")
+            self.assertEqual(ran.code, 6, ran)
+            self.assertIn("the run goes on: results.json is not written", ran.err)
+            self.assertIn("INCOMPLETE", ran.out)
+            self.assertNotIn("results.json", os.listdir(self.path("goes-on")))
+            process.kill()
+            process.wait()
         ran = self.gauntlet("report", "goes-on")
         self.assertEqual((ran.code, ran.err), (6, ""), ran)
         self.assertIn("results.json", os.listdir(self.path("goes-on")))
@@ -229,7 +234,7 @@ class Resume(TestCase):
 
     def test_rerun_that_was_killed(self):
         """Nothing has a result when it dies: there is something to go on with all the same."""
-        flags = ["--suite", "v.fake", "-j", "1", "--timeout", "5"]
+        flags = ["--suite", "v.fake", "-j", "1"]
         write_text(self.path("v.fake"), '{"a": {"compilation": "error"}, "b": {"setup": "error"}}')
         self.fake("rerun", code=1, flags=flags)
         whole = lines(self.path("rerun"))
@@ -325,16 +330,52 @@ class Sometimes(OnnxTest):
     def test_inputs_of_an_earlier_run(self):
         """Killed after the folder was emptied: the inputs that are to be loaded are still known."""
         flags = ["--suite", "onnx-node", "test_abs", "-j", "1", "--expect", "none"]
-        self.fake("inputs", code=0, flags=flags)
-        flags.append("--load-inputs")
-        process = subprocess.Popen(
-            [BINARY, "run", "-r", "inputs", *flags], cwd=self.here, env=environment(),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.wait_for("inputs", b'"stage":"import_model"', process, b"--load-inputs")
-        process.kill()
-        process.wait()
-        run = self.fake("inputs", "--resume", code=0, flags=flags)[1]
+        again = [*flags, "--load-inputs"]
+        for _ in range(20):  # until it comes in time
+            self.fake("inputs", code=0, flags=flags)
+            process = subprocess.Popen(
+                [BINARY, "run", "-r", "inputs", *again], cwd=self.here, env=environment(),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.wait_for_import("inputs", process)
+            process.kill()
+            process.wait()
+            if not any(b'"test-end"' in line for line in lines(self.path("inputs"))):
+                break
+        else:
+            self.fail("the run was always quicker")
+        run = self.fake("inputs", "--resume", code=0, flags=again)[1]
         self.assertEqual(run.end("test_abs"), ("PASS", ""))
+
+    def wait_for_import(self, folder, process):
+        """In the run whose journal replaces that of the one before, whose arguments are others."""
+        def begun():
+            journal = lines(self.path(folder))
+            return journal and b"--load-inputs" in journal[0] and any(
+                b'"stage":"import_model"' in line for line in journal)
+        support.wait_for(begun, process)
+
+    def test_hangs(self):
+        """A test that has met its limit once, when the run dies, gets all its tries again."""
+        write_text(self.path("h.fake"), '{"hangs": {"compilation": "sleep"}}')
+        flags = ["--suite", "h.fake", "-j", "1", *LIMITS, "--timeout", "compilation=3"]
+        _, run = self.fake("hangs", code=1, flags=flags)
+        self.assertEqual(run.end("hangs"), ("compilation", "timeout"))
+        whole = lines(self.path("hangs"))
+        first, second = [n for n, line in enumerate(whole) if b'"why":"timeout"' in line and
+                         b'"stage-end"' in line]
+        for last, tries in ((first, 2), (second + 1, 0)):
+            with self.subTest(tries):
+                self.assertEqual(b'"test-end"' in whole[last], tries == 0)
+                shutil.rmtree(self.path("cut"), ignore_errors=True)
+                shutil.copytree(self.path("hangs"), self.path("cut"))
+                with open(self.path("cut", "events.jsonl"), "wb") as f:
+                    f.writelines(whole[:last + 1])
+                _, again = self.fake("cut", "--resume", code=1, flags=flags)
+                self.assertTrue(again.results["complete"])
+                self.assertEqual(endings(again), endings(run))
+                behind = [e for e in again.events()[last + 1:] if e["event"] == "stage-end"
+                          and e["why"] == "timeout"]
+                self.assertEqual([e["attempt"] for e in behind], list(range(1, tries + 1)))
 
 
 if __name__ == "__main__":
