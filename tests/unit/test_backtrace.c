@@ -41,7 +41,7 @@ static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, 
 
 // --- the unwinder
 
-static enum { WELL, CRASHES, CRASHES_LATE, SLEEPS, SPINS } unwinding;
+static enum { WELL, CRASHES, CRASHES_LATE, SLEEPS, SPINS, STOPS } unwinding;
 
 typedef _Unwind_Reason_Code unwinder(_Unwind_Trace_Fn, void *);
 
@@ -57,6 +57,8 @@ _Unwind_Reason_Code _Unwind_Backtrace(_Unwind_Trace_Fn note, void *user)
 		pause();
 	while (unwinding == SPINS)
 		continue;
+	if (unwinding == STOPS)
+		raise(SIGSTOP);
 	return code;
 }
 
@@ -301,6 +303,39 @@ static void test_unwinder(void **state)
 	unwinding = WELL;
 }
 
+// Somebody else lets it go on when the time for reading is long over.
+static void crash_and_stand_still(void)
+{
+	char path[64], state = 0;
+	pid_t reader = getpid();
+	if (fork() != 0)
+		gt_fault("abort");
+	snprintf(path, sizeof path, "/proc/%ld/stat", (long)reader);
+	while (state != 'T') {
+		FILE *f = fopen(path, "re");
+		if (!f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+			break;
+		fclose(f);
+		usleep(1000);
+	}
+	sleep(3);
+	kill(reader, SIGCONT);
+	_exit(0);
+}
+
+// A machine that stands still is not what holds up the reading.
+static void test_stall(void **state)
+{
+	(void)state;
+	if (SANITIZED)
+		skip();
+	unwinding = STOPS;
+	struct death d = die(crash_and_stand_still);
+	unwinding = WELL;
+	assert_null(strstr(d.text, "to its end"));
+	check(&d, SIGABRT, HOLDS("(abort_with_a_word+0x", "(crash_and_stand_still+0x"));
+}
+
 static int crash_in_loader(struct dl_phdr_info *info, size_t size, void *user)
 {
 	(void)info;
@@ -473,6 +508,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LIMITED(test_place),   LIMITED(test_ways),     LIMITED(test_signals),
 		LIMITED(test_key),     LIMITED(test_unwinder), LIMITED(test_locks_and_handlers),
+		LIMITED(test_stall),
 		LIMITED(test_garbage), LIMITED(test_files),
 	};
 	gt_backtrace_warm_up();
