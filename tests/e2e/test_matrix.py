@@ -18,8 +18,8 @@ import unittest
 import numpy as np
 
 import support
-from support import (FLOAT, NODE_TESTS, STAGES, helper, model, read_text, tensor, working_in,
-                     write_text)
+from support import (FLOAT, NODE_TESTS, STAGES, helper, model, read_text, stale_groups, tensor,
+                     working_in, write_text)
 
 sys.path.insert(0, os.path.join(support.ROOT, "tests", "golden"))
 try:
@@ -77,17 +77,6 @@ TOO_MUCH = Ending("memory", r"{} needed more memory than the 64 MiB that --memor
 
 def failed(stage):
     return "results-summary" if stage == "comparison" else stage
-
-
-def stale_groups():
-    """Memory cgroups of ours whose supervisor is gone. Others' runs may have some that live."""
-    found = []
-    for folder, below, _ in os.walk("/sys/fs/cgroup"):
-        for name in below:
-            number = re.fullmatch(r"gauntlet-(\d+)", name)
-            if number and not os.path.exists(f"/proc/{number[1]}"):
-                found.append(os.path.join(folder, name))
-    return found
 
 
 def soon(what, limit=support.PATIENCE):
