@@ -3,12 +3,14 @@
 #include "base/status.h"
 #include "worker/host.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define GATHERED ((size_t)40 << 20)
@@ -90,8 +92,13 @@ static void fault_memory(int control)
 static void fault_child(int control)
 {
 	(void)control;
-	if (fork() == 0)
+	siginfo_t ended;
+	pid_t pid = fork();
+	if (pid == 0)
 		_exit(0);
+	// Its end is there to be seen before the next order is.
+	while (pid > 0 && waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOWAIT) != 0 && errno == EINTR)
+		continue;
 }
 
 void gt_host_fault(enum gt_host_moment moment, int control)
