@@ -9,6 +9,7 @@
 #include "worker/isolation.h"
 #include "worker/supervisor.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -21,12 +22,8 @@
 #include <cmocka.h>
 
 // No test takes longer, whatever happens.
-#ifdef __SANITIZE_ADDRESS__ // a fork takes many times as long
-#define TEST_LIMIT_S 100
-#else
-#define TEST_LIMIT_S 20
-#endif
-#define REPORT_LIMIT_MS 5000
+#define TEST_LIMIT_S 120
+#define REPORT_LIMIT_MS (PATIENCE_S * 1000)
 
 static char folder[] = "/tmp/gauntlet-host-XXXXXX";
 static struct gt_isolation isolation; // what hosts of this round have
@@ -69,7 +66,7 @@ static inline void stop_host(struct host *h)
 	close(h->control);
 	assert_int_equal(waitpid(h->pid, &status, 0), h->pid);
 	assert_int_equal(status, 0);
-	assert_true(marked_become(0, 2));
+	assert_true(marked_become(0));
 }
 
 static inline void send_order(const struct host *h, uint32_t kind, uint64_t number, bool instance,
@@ -92,7 +89,11 @@ static inline void send_order(const struct host *h, uint32_t kind, uint64_t numb
 		c->cmsg_len = CMSG_LEN(sizeof(int) * count);
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
 	}
-	assert_int_equal(sendmsg(h->control, &message, MSG_NOSIGNAL), sizeof order);
+	ssize_t n;
+	// While the host stands still there may be as many descriptors under way as the system allows.
+	while ((n = sendmsg(h->control, &message, MSG_NOSIGNAL)) < 0 && errno == ETOOMANYREFS)
+		usleep(1000);
+	assert_int_equal(n, sizeof order);
 }
 
 static inline void start_job(const struct host *h, struct job *j, bool instance, const char *request)
@@ -163,6 +164,14 @@ static inline void end_job(const struct host *h, struct job *j)
 	assert_int_equal(notice.job, j->number);
 	// Of all that the job was, only the host is left.
 	assert_int_equal(marked(NULL, 0), 1);
+}
+
+// What a job has made that was killed before anybody waited for it.
+static inline void unlink_ready(void)
+{
+	char *path = gt_path_join(folder, "ready");
+	(void)unlink(path);
+	free(path);
 }
 
 static inline void free_job(struct job *j)

@@ -13,8 +13,8 @@ static void test_host_kills_supervisor(void **state)
 	(void)state;
 	struct host h = start_host();
 	struct job j;
-	start_job(&h, &j, false, "session;daemon;busy");
-	usleep(50000);
+	start_job(&h, &j, false, "session;daemon;ready;busy");
+	assert_true(is_ready(folder, "ready"));
 	send_order(&h, GT_ORDER_KILL, j.number, false, NULL, 0);
 	struct gt_notice notice = take_notice(&h);
 	assert_int_equal(notice.kind, GT_NOTICE_LOST);
@@ -30,15 +30,16 @@ static void test_host_is_killed(void **state)
 	(void)state;
 	struct host h = start_host();
 	struct job a, b, c;
-	start_job(&h, &a, false, "session;daemon;busy");
-	start_job(&h, &b, false, "deaf;many;busy");
+	start_job(&h, &a, false, "session;daemon;ready a;busy");
+	start_job(&h, &b, false, "deaf;many;ready b;busy");
 	start_job(&h, &c, true, NULL); // an instance that waits for its first request
-	usleep(100000);
-	assert_true(marked(NULL, 0) > 6);
+	assert_true(is_ready(folder, "ready a") && is_ready(folder, "ready b"));
+	// The host; of each job a supervisor and a child, with the one between; what the children started.
+	assert_true(marked_become(1 + 3 * (isolation.kind == GT_ISOLATION_USER ? 3 : 2) + 42));
 	kill(h.pid, SIGKILL);
 	int status;
 	assert_int_equal(waitpid(h.pid, &status, 0), h.pid);
-	assert_true(marked_become(0, 1));
+	assert_true(marked_become(0));
 	free_job(&a);
 	free_job(&b);
 	free_job(&c);
@@ -50,13 +51,13 @@ static void test_host_loses_runner(void **state)
 	(void)state;
 	struct host h = start_host();
 	struct job j;
-	start_job(&h, &j, false, "session;daemon;busy");
-	usleep(50000);
+	start_job(&h, &j, false, "session;daemon;ready;busy");
+	assert_true(is_ready(folder, "ready"));
 	close(h.control);
 	int status = -1;
 	assert_int_equal(waitpid(h.pid, &status, 0), h.pid);
 	assert_int_equal(status, 0);
-	assert_true(marked_become(0, 1));
+	assert_true(marked_become(0));
 	free_job(&j);
 }
 
@@ -76,7 +77,7 @@ static void test_supervisor_killed_by_its_job(void **state)
 		free_job(&j);
 	}
 	start_job(&h, &j, false, "session;daemon;supervisor 19;busy");
-	usleep(50000);
+	assert_true(one_is_stopped());
 	send_order(&h, GT_ORDER_KILL, j.number, false, NULL, 0);
 	assert_int_equal(take_notice(&h).kind, GT_NOTICE_LOST);
 	assert_int_equal(marked(NULL, 0), 1);
@@ -96,14 +97,18 @@ static void test_lost_beside_others(void **state)
 	size_t before = marked(NULL, 0);
 	struct gt_notice notice;
 	for (unsigned i = 0; i < 10; i++) {
-		start_job(&h, &lost, false, "many;busy");
-		usleep(i * 10000);
+		start_job(&h, &lost, false, "many;ready;busy");
+		if (i < 9) // somewhere on the way
+			usleep(i * 10000);
+		else
+			assert_true(is_ready(folder, "ready"));
 		send_order(&h, GT_ORDER_KILL, lost.number, false, NULL, 0);
 		notice = take_notice(&h);
 		assert_int_equal(notice.kind, GT_NOTICE_LOST);
 		assert_int_equal(notice.job, lost.number);
 		assert_int_equal(marked(NULL, 0), before);
 		free_job(&lost);
+		unlink_ready();
 	}
 	start_job(&h, &late, false, "{}");
 	notice = take_notice(&h);

@@ -35,15 +35,13 @@ static void test_silent_host(void **state)
 	assert_int_equal(gt_host_start(&host, &loop, &tools, NULL), GT_OK);
 	assert_true(run_until_state(GT_HOST_FAILED));
 	assert_string_equal(host.failure, "the runtime host was not ready within 0.1 s");
-	assert_true(marked_become(0, 1));
+	assert_true(marked_become(0));
 	gt_host_free(&host);
 	// One that is stopped while it starts does not keep us waiting.
 	start_host(SILENT);
 	gt_host_stop(&host);
-	int64_t began = gt_clock_ns();
-	uv_run(&loop, UV_RUN_DEFAULT);
-	assert_true(gt_clock_ns() - began < 2000000000);
-	assert_true(marked_become(0, 1));
+	uv_run(&loop, UV_RUN_DEFAULT); // this test's own limit is less than the patience
+	assert_true(marked_become(0));
 }
 
 static void test_no_program(void **state)
@@ -123,7 +121,6 @@ static void test_unfit_host(void **state)
 		start_job(&first, true, "{\"ok\":true}", LIMIT_S);
 		run_until_done(&first, 1);
 		assert_true(first.ending.ok);
-		run_for(50);
 		start_job(&second, false, "{\"ok\":true}", LIMIT_S);
 		start_job(&third, false, "{\"ok\":true}", LIMIT_S);
 		run_until_done(&second, 1);
@@ -138,7 +135,7 @@ static void test_unfit_host(void **state)
 		assert_true(first.ending.ok);
 		release(&first); // and with the last it leaves
 		assert_true(run_until_state(GT_HOST_IDLE));
-		assert_true(marked_become(0, 1));
+		assert_true(marked_become(0));
 		forget(&first);
 		forget(&second);
 		forget(&third);
@@ -158,16 +155,20 @@ static void test_hanging_host(void **state)
 	start_faulty("hang");
 	host.answer_s = 0.3;
 	assert_true(run_until_state(GT_HOST_READY));
-	int64_t began = gt_clock_ns();
 	do_job(&o, "{\"ok\":true}", 0.01);
-	assert_true(gt_clock_ns() - began < 3000000000);
 	assert_why(&o, "host", "forked from is gone");
 	assert_true(o.ending.host_gone);
 	assert_true(run_until_state(GT_HOST_IDLE));
 	assert_string_equal(host.surprise, "silent");
 	assert_string_equal(host.surprise_text, "it did not answer an order within 0.3 s");
 	forget(&o);
-	assert_true(marked_become(0, 1));
+	assert_true(marked_become(0));
+}
+
+static void stop_loop(struct outcome *o)
+{
+	(void)o;
+	uv_stop(&loop);
 }
 
 // The answer has come, and it is the runner that was late to read it.
@@ -178,9 +179,12 @@ static void test_late_for_the_answer(void **state)
 	start_host(GOOD);
 	host.answer_s = 0.1;
 	assert_true(run_until_state(GT_HOST_READY));
-	start_job(&o, false, "nap;{\"ok\":true}", LIMIT_S);
-	usleep(400000);
-	run_until_done(&o, 1);
+	start_job(&o, false, "{\"ok\":true}", LIMIT_S);
+	assert_true(readable(host.control, PATIENCE_S * 1000));
+	usleep(200000);
+	o.then = stop_loop;
+	uv_run(&loop, UV_RUN_DEFAULT); // so timers come first
+	assert_int_equal(o.count, 1);
 	assert_true(o.ending.ok);
 	assert_null(host.surprise);
 	forget(&o);
@@ -201,7 +205,7 @@ static void test_senseless_notices(void **state)
 		assert_true(run_until_state(GT_HOST_IDLE));
 		assert_string_equal(host.surprise, "protocol");
 		forget(&o);
-		assert_true(marked_become(0, 1));
+		assert_true(marked_become(0));
 	}
 }
 
@@ -231,8 +235,11 @@ static void test_nothing_outlives_the_loss(void **state)
 	for (int i = 0; i < 20; i++) {
 		start_host(GOOD);
 		assert_true(run_until_state(GT_HOST_READY));
-		start_job(&o, false, "busy", LIMIT_S);
-		run_for(10 + i % 2 * 40);
+		start_job(&o, false, i % 2 ? "ready;busy" : "busy", LIMIT_S);
+		assert_true(i % 2 == 0 || is_ready(folder, "ready"));
+		usleep((useconds_t)i * 500);
+		if (i % 2)
+			take_answer(&o);
 		pid_t left[8];
 		size_t n = marked(left, GT_COUNTOF(left));
 		for (size_t k = 0; k < n && k < GT_COUNTOF(left); k++)
@@ -246,7 +253,7 @@ static void test_nothing_outlives_the_loss(void **state)
 		assert_true(run_until_state(GT_HOST_IDLE));
 		forget(&o);
 	}
-	assert_true(seen > 0); // so some would have been
+	assert_true(seen >= 10); // so some would have been
 }
 
 // One for a single job leaves with it, and it is told apart from what many shared.
@@ -262,10 +269,10 @@ static void test_host_of_one_job(void **state)
 		assert_int_equal(gt_host_start(&host, &loop, &tools, &err), GT_OK);
 		assert_true(run_until_state(GT_HOST_READY));
 		assert_string_equal(gt_json_string_or(host.identity, "name", ""), "once");
-		start_job(&o, true, i ? "busy" : "{\"ok\":true}", LIMIT_S);
+		start_job(&o, true, i ? "ready;busy" : "{\"ok\":true}", LIMIT_S);
 		gt_host_retire(&host);
 		if (i) {
-			run_for(50);
+			assert_true(is_ready(folder, "ready"));
 			kill(host.process.pid, SIGKILL);
 			run_until_done(&o, 1);
 			assert_why(&o, "host", "that was for nothing else");
@@ -276,7 +283,7 @@ static void test_host_of_one_job(void **state)
 			release(&o);
 		}
 		assert_true(run_until_state(GT_HOST_IDLE));
-		assert_true(marked_become(0, 1));
+		assert_true(marked_become(0));
 		forget(&o);
 	}
 }

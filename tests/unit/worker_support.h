@@ -115,16 +115,62 @@ static inline void kill_below_host(pid_t host, bool supervisors)
 	}
 }
 
-// Wait until that many are left; false if it takes longer than `seconds`.
-static inline bool marked_become(size_t wanted, double seconds)
+// Whatever is waited for comes sooner, however long anybody stands still, or never.
+#define PATIENCE_S 60
+
+// Wait until that many are left; false if they never are.
+static inline bool marked_become(size_t wanted)
 {
-	int64_t until = gt_clock_ns() + (int64_t)(seconds * 1e9);
+	int64_t until = gt_clock_ns() + PATIENCE_S * INT64_C(1000000000);
 	while (marked(NULL, 0) != wanted) {
 		if (gt_clock_ns() > until)
 			return false;
 		usleep(2000);
 	}
 	return true;
+}
+
+static inline bool is_stopped(pid_t pid)
+{
+	char path[64], stat[512];
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	const char *end = gt_kernel_file_read(path, stat, sizeof stat) ? strrchr(stat, ')') : NULL;
+	return end && end[2] == 'T';
+}
+
+// Wait until a process with the mark has stopped: a signal that was sent has not arrived yet.
+static inline bool one_is_stopped(void)
+{
+	int64_t until = gt_clock_ns() + PATIENCE_S * INT64_C(1000000000);
+	while (gt_clock_ns() < until) {
+		pid_t pids[64];
+		size_t n = marked(pids, GT_COUNTOF(pids));
+		for (size_t i = 0; i < n && i < GT_COUNTOF(pids); i++)
+			if (is_stopped(pids[i]))
+				return true;
+		usleep(2000);
+	}
+	return false;
+}
+
+// A job that has come so far makes a file in its working folder, `folder`; wait for it and take it away.
+static inline bool is_ready(const char *folder, const char *name)
+{
+	char *path = gt_path_join(folder, name);
+	int64_t until = gt_clock_ns() + PATIENCE_S * INT64_C(1000000000);
+	while (access(path, F_OK) != 0 && gt_clock_ns() < until)
+		usleep(1000);
+	bool ready = unlink(path) == 0;
+	free(path);
+	return ready;
+}
+
+// The other way round: a job waits for such a file.
+static inline void give_way(const char *folder, const char *name)
+{
+	char *path = gt_path_join(folder, name);
+	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+	free(path);
 }
 
 static inline void fork_sleeper(bool own_session)
@@ -177,7 +223,7 @@ static inline size_t own_descriptors(void)
 // No process with the mark, and as many descriptors as there were before.
 static inline bool nothing_is_left(size_t descriptors_before)
 {
-	bool gone = marked_become(0, 1);
+	bool gone = marked_become(0);
 	size_t descriptors = own_descriptors();
 	if (!gone)
 		fprintf(stderr, "processes are left\n");
@@ -225,10 +271,10 @@ static inline void misbehave(const char *what)
 	else if (strncmp(what, "busy", 4) == 0)
 		for (;;)
 			;
-	else if (strcmp(what, "wink") == 0)
-		usleep(20000);
-	else if (strncmp(what, "nap", 3) == 0)
-		usleep(1200000);
+	else if (strncmp(what, "ready", 5) == 0)
+		give_way(".", what);
+	else if (strncmp(what, "wait ", 5) == 0)
+		(void)is_ready(".", what + 5);
 	else if (strcmp(what, "stop") == 0)
 		raise(SIGSTOP);
 	else if (strcmp(what, "deaf") == 0)
