@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -25,7 +26,9 @@
 #define LIMIT (48 * MIB)
 #define TOO_MUCH 160
 #define ENOUGH 8
-#define TEST_LIMIT_S 50
+#define TEST_LIMIT_S 170
+#define PATIENCE_S 60
+#define LOOKS 12 // at a tree that takes no more, before it may end
 
 enum { GOOD = 0, STARVED = 9 };
 
@@ -41,6 +44,20 @@ static bool open_kind(struct gt_memory *m, const char *way, enum gt_memory_kind 
 	return false;
 }
 
+// What the trees and who watches them tell each other; shared by all.
+static struct {
+	_Atomic int full; // how many have taken all that they take
+	_Atomic bool borrows, go;
+} *word;
+
+// Take no more, but stay until somebody has looked.
+static void linger(void)
+{
+	word->full++;
+	while (!word->go)
+		usleep(1000);
+}
+
 static void eat(size_t mib)
 {
 	for (size_t i = 0; i < mib; i++) {
@@ -51,10 +68,12 @@ static void eat(size_t mib)
 	}
 }
 
-// A child under the limit that takes `own` MiB itself, has `children` children that take `each`,
-// waits for them and then lives for a while, so that somebody can look.
-static pid_t start(const struct gt_memory *m, size_t own, int children, size_t each, int linger_ms)
+// A child under the limit that takes `own` MiB itself and has `children` children that take `each`. They
+// stay until somebody has looked.
+static pid_t start(const struct gt_memory *m, size_t own, int children, size_t each)
 {
+	word->full = 0;
+	word->go = false;
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid != 0)
@@ -66,29 +85,39 @@ static pid_t start(const struct gt_memory *m, size_t own, int children, size_t e
 		if (fork() == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			eat(each);
-			usleep((useconds_t)linger_ms * 1000);
+			linger();
 			_exit(GOOD);
 		}
 	}
 	eat(own);
-	usleep((useconds_t)linger_ms * 1000);
+	linger();
 	while (wait(NULL) > 0)
 		continue;
 	_exit(GOOD);
 }
 
-// Watch a child as a supervisor does. True if the limit was met before it ended.
-static bool watch(const struct gt_memory *m, pid_t pid, int *status)
+// Watch a child as a supervisor does, until it has ended and all that it has left. True if the limit was
+// met before. It may go when it has been looked at often enough since `full` have taken what they take;
+// one that is to meet the limit never may, but for a failure of the test.
+static bool watch(const struct gt_memory *m, pid_t pid, int full, bool too_much, int *status)
 {
 	bool met = false;
-	int every = gt_memory_interval_ms(m);
+	int every = gt_memory_interval_ms(m), looks = 0;
+	time_t until = time(NULL) + PATIENCE_S;
 	while (waitpid(pid, status, WNOHANG) == 0) {
+		bool settled = word->full >= full;
 		usleep(every < 0 ? 10000 : (useconds_t)every * 200);
 		if (every >= 0 && !met && gt_memory_exceeded(m)) {
 			met = true;
 			kill(pid, SIGKILL);
 		}
+		looks += settled && !too_much;
+		if (looks >= LOOKS || time(NULL) > until)
+			word->go = true;
 	}
+	word->go = true;
+	while (waitpid(-1, NULL, 0) > 0)
+		continue;
 	return met;
 }
 
@@ -102,8 +131,8 @@ static void check(const char *way, enum gt_memory_kind kind, size_t own, int chi
 	char group[sizeof m.group];
 	memcpy(group, m.group, sizeof group);
 	assert_int_equal(m.limit, LIMIT);
-	pid_t pid = start(&m, own, children, each, 500);
-	bool met = watch(&m, pid, &status);
+	pid_t pid = start(&m, own, children, each);
+	bool met = watch(&m, pid, 1 + children, too_much, &status);
 	bool counted = gt_memory_close(&m);
 	assert_int_equal(met || counted, too_much);
 	if (!too_much)
@@ -158,8 +187,8 @@ static int starve_around(const char *around, const char *limit_file)
 	gt_memory_open(&m, 1024 * MIB);
 	if (strncmp(m.group, around, strlen(around)) != 0)
 		return 2;
-	pid_t pid = start(&m, TOO_MUCH, 0, 0, 0);
-	bool met = watch(&m, pid, &status);
+	pid_t pid = start(&m, TOO_MUCH, 0, 0);
+	bool met = watch(&m, pid, 1, false, &status);
 	bool counted = gt_memory_close(&m);
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? met || counted : 3;
 }
@@ -192,7 +221,7 @@ static void test_limit_around(void **state)
 		                                                      : "memory.limit_in_bytes"));
 	int status = -1;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	for (int i = 0; i < 100 && rmdir(around) != 0; i++)
+	for (int i = 0; i < 3000 && rmdir(around) != 0; i++)
 		usleep(10000);
 	if (WIFSIGNALED(status) || WEXITSTATUS(status) >= 2) {
 		print_message("[  REASON  ] the group around the job's kills others than the job here\n");
@@ -232,18 +261,21 @@ static void test_private_only(void **state)
 	for (size_t i = 0; i < GT_COUNTOF(ways); i++) {
 		if (!open_kind(&m, ways[i].way, ways[i].kind))
 			continue;
+		word->full = 0;
+		word->go = false;
 		pid_t pid = fork();
 		if (pid == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			(void)gt_memory_enter(&m);
 			void *untouched = mmap(NULL, 100 * TOO_MUCH * MIB, PROT_READ | PROT_WRITE,
 			                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 			volatile char sum = 0;
 			for (size_t at = 0; at < TOO_MUCH * MIB; at += 4096)
 				sum = (char)(sum + shared[at]);
-			usleep(300000);
+			linger();
 			_exit(untouched == MAP_FAILED ? STARVED : GOOD);
 		}
-		assert_false(watch(&m, pid, &status));
+		assert_false(watch(&m, pid, 1, false, &status));
 		assert_false(gt_memory_close(&m));
 		assert_int_equal(status, 0);
 	}
@@ -257,7 +289,7 @@ static void *eat_in_a_child(void *unused)
 	if (fork() == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		eat(TOO_MUCH);
-		usleep(500000);
+		linger();
 		_exit(GOOD);
 	}
 	wait(NULL);
@@ -285,7 +317,7 @@ static void share_by_fork(size_t mib)
 			_exit(GOOD);
 		}
 	}
-	usleep(500000);
+	linger();
 	for (size_t i = 0; i < GT_COUNTOF(pids); i++)
 		kill(pids[i], SIGKILL);
 	while (wait(NULL) > 0)
@@ -306,7 +338,8 @@ static void share_enough(void)
 static void fork_all_the_time(void)
 {
 	eat(LIMIT / MIB * 3 / 4);
-	for (int i = 0; i < 300; i++) {
+	word->full++;
+	for (int i = 0; i < 300 || !word->go; i++) {
 		if (fork() == 0)
 			_exit(GOOD);
 		wait(NULL);
@@ -329,7 +362,7 @@ static void share_mapped(void)
 		while (pid != 0 && at % MIB == 0 && shared[at] == 1)
 			usleep(100);
 	}
-	usleep(500000);
+	linger();
 	if (pid == 0)
 		_exit(GOOD);
 	waitpid(pid, NULL, 0);
@@ -340,7 +373,8 @@ static void *borrow(void *unused)
 {
 	pid_t pid = vfork();
 	if (pid == 0) {
-		usleep(600000);
+		word->borrows = true;
+		linger();
 		execl("/bin/true", "true", (char *)NULL);
 		_exit(STARVED);
 	}
@@ -367,9 +401,10 @@ static void borrow_beside_a_big_one(void)
 {
 	if (fork() == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		usleep(100000);
+		while (!word->borrows)
+			usleep(1000);
 		eat(LIMIT / MIB * 2 / 3);
-		usleep(500000);
+		linger();
 		_exit(GOOD);
 	}
 	borrow_much();
@@ -404,13 +439,15 @@ static void test_odd_trees(void **state)
 		if (heir)
 			memset(inherited, 1, 2 * LIMIT);
 		assert_true(open_kind(&m, "polling", GT_MEMORY_POLLING));
+		word->full = 0;
+		word->go = word->borrows = false;
 		pid_t pid = fork();
 		if (pid == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			trees[n].grow();
 			_exit(GOOD);
 		}
-		bool met = watch(&m, pid, &status);
+		bool met = watch(&m, pid, 1, trees[n].too_much, &status);
 		if (met != trees[n].too_much)
 			fail_msg("%s%s: %s", trees[n].name, heir ? ", of a big host" : "",
 			         met ? "killed" : "not killed");
@@ -429,10 +466,11 @@ static void test_no_limit(void **state)
 	gt_memory_open(&m, 0);
 	assert_int_equal(m.kind, GT_MEMORY_NONE);
 	assert_int_equal(gt_memory_interval_ms(&m), -1);
-	pid_t pid = start(&m, TOO_MUCH, 0, 0, 200);
-	usleep(100000);
+	pid_t pid = start(&m, TOO_MUCH, 0, 0);
+	while (word->full == 0)
+		usleep(1000);
 	assert_false(gt_memory_exceeded(&m)); // whatever it uses
-	assert_false(watch(&m, pid, &status));
+	assert_false(watch(&m, pid, 1, false, &status));
 	assert_int_equal(status, 0);
 	assert_false(gt_memory_close(&m));
 }
@@ -516,6 +554,8 @@ static void test_number_again(void **state)
 int main(void)
 {
 	alarm(TEST_LIMIT_S);
+	prctl(PR_SET_CHILD_SUBREAPER, 1); // as a supervisor is
+	word = mmap(NULL, sizeof *word, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cgroup2),      cmocka_unit_test(test_cgroup1),
 		cmocka_unit_test(test_polling),      cmocka_unit_test(test_private_only),
