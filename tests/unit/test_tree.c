@@ -19,15 +19,13 @@
 #include <cmocka.h>
 
 #define MANY 900 // their numbers are more than a page of text
-#define TEST_LIMIT_S 50
+#define TEST_LIMIT_S 150
 
 // Who is there, in the order in which they came; shared by all.
 static struct {
-	_Atomic int count;
-	struct {
-		long pid;
-		bool borrows;
-	} items[MANY + 8];
+	_Atomic int begun, count; // count: how many are written down
+	_Atomic bool borrows, go;
+	long pids[MANY + 8];
 } *made;
 
 struct seen {
@@ -50,8 +48,8 @@ static void see(long pid, bool borrows, void *user)
 static void add_self(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	int at = made->count++;
-	made->items[at].pid = getpid();
+	made->pids[made->begun++] = getpid();
+	made->count++;
 }
 
 static _Noreturn void stay(void)
@@ -74,7 +72,7 @@ static pid_t start(void (*be)(void))
 
 static void wait_for(int count)
 {
-	for (int i = 0; i < 5000 && made->count < count; i++)
+	for (int i = 0; i < 30000 && made->count < count; i++)
 		usleep(2000);
 	assert_int_equal(made->count, count);
 }
@@ -86,7 +84,7 @@ static void check_all(const struct seen *seen)
 	for (int i = 0; i < made->count; i++) {
 		size_t times = 0;
 		for (size_t k = 0; k < seen->count; k++)
-			times += seen->pids[k] == made->items[i].pid;
+			times += seen->pids[k] == made->pids[i];
 		assert_int_equal(times, 1);
 	}
 }
@@ -98,7 +96,7 @@ static void end(pid_t pid)
 	while (gt_tree_kill_children(NULL, NULL) > 0)
 		while (waitpid(-1, NULL, 0) > 0)
 			continue;
-	made->count = 0;
+	made->begun = made->count = 0;
 }
 
 static void *start_in_a_session(void *unused)
@@ -166,8 +164,9 @@ static void *make_borrower(void *file)
 {
 	pid_t pid = vfork();
 	if (pid == 0) {
-		made->items[0].borrows = true;
-		usleep(700000);
+		made->borrows = true;
+		while (!made->go)
+			usleep(1000);
 		execl(file, file, "600", (char *)NULL);
 		_exit(1);
 	}
@@ -184,22 +183,31 @@ static void vfork_in_a_thread(void)
 	pthread_create(&thread, NULL, make_borrower, "/bin/sleep");
 }
 
+// The parent waits a moment later than its child runs, and sees a moment later what that has done.
+static void see_borrowers(size_t wanted, struct seen *seen)
+{
+	for (int i = 0; i < 30000; i++) {
+		*seen = (struct seen){0};
+		gt_tree_visit(see, seen);
+		assert_int_equal(seen->count, 3);
+		if (seen->borrowers == wanted)
+			return;
+		usleep(2000);
+	}
+	fail_msg("%zu borrowers instead of %zu", seen->borrowers, wanted);
+}
+
 // A child has its parent's memory from vfork() to exec, not before it exists and not after.
 static void test_borrows(void **state)
 {
 	(void)state;
 	struct seen during = {0}, after = {0};
 	pid_t pid = start(vfork_in_a_thread);
-	for (int i = 0; i < 5000 && !made->items[0].borrows; i++)
-		usleep(1000);
-	usleep(100000);
-	gt_tree_visit(see, &during);
-	assert_int_equal(during.count, 3);
-	assert_int_equal(during.borrowers, 1);
-	usleep(1200000);
-	gt_tree_visit(see, &after);
-	assert_int_equal(after.count, 3);
-	assert_int_equal(after.borrowers, 0);
+	for (int i = 0; i < 30000 && !made->borrows; i++)
+		usleep(2000);
+	see_borrowers(1, &during);
+	made->go = true;
+	see_borrowers(0, &after);
 	assert_true(during.borrower != pid && during.borrower != 0);
 	end(pid);
 }
@@ -233,7 +241,7 @@ static void test_kill_children(void **state)
 	struct seen seen = {0};
 	gt_tree_visit(see, &seen);
 	assert_int_equal(seen.count, 0);
-	made->count = 0;
+	made->begun = made->count = 0;
 }
 
 int main(void)
