@@ -27,7 +27,7 @@ static int begin(void **state)
 	(void)state;
 	strcpy(folder, "/tmp/gauntlet-file-XXXXXX");
 	err = (struct gt_err){0};
-	alarm(20); // a test that blocks is a failure
+	alarm(120); // a test that blocks is a failure
 	return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
 }
 

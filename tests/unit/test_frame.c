@@ -19,7 +19,7 @@ static int ends[2];
 static int begin(void **state)
 {
 	(void)state;
-	alarm(10);
+	alarm(120);
 	return socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends);
 }
 

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,7 +29,7 @@ static int begin(void **state)
 	strcpy(folder, "/tmp/gauntlet-rundir-XXXXXX");
 	err = (struct gt_err){0};
 	dir = (struct gt_rundir){.lock = -1};
-	alarm(20);
+	alarm(120);
 	return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
 }
 
@@ -91,12 +93,18 @@ static void test_lock(void **state)
 	assert_int_equal(symlink("run", "link"), 0);
 	assert_int_equal(gt_rundir_open("./link/../link", &second, &err), GT_BAD_USAGE);
 	// Whoever is started by us does not keep it.
+	int started[2];
+	char byte;
+	assert_int_equal(pipe2(started, O_CLOEXEC), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
-		execl("/bin/sleep", "sleep", "5", (char *)NULL);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execl("/bin/sleep", "sleep", "600", (char *)NULL);
 		_exit(1);
 	}
-	usleep(100000);
+	close(started[1]);
+	assert_int_equal(read(started[0], &byte, 1), 0); // closed by exec
+	close(started[0]);
 	gt_rundir_close(&dir);
 	int rc = gt_rundir_open("run", &dir, &err);
 	kill(pid, SIGKILL);
@@ -269,7 +277,8 @@ static void test_scratch_again(void **state)
 	gt_rundir_close(&dir);
 }
 
-// Jobs of a run that was killed are waited for before anything is taken from under them.
+// Jobs of a run that was killed are waited for before anything is taken from under them: this one writes
+// some time after the next run has come.
 static void test_last_jobs(void **state)
 {
 	(void)state;
@@ -279,6 +288,8 @@ static void test_last_jobs(void **state)
 	pid_t job = fork();
 	if (job == 0) {
 		bool good = chdir("run/tmp/job-0") == 0 && write(ready[1], "x", 1) == 1;
+		while (!gt_is_file("../../run.lock"))
+			usleep(1000);
 		usleep(300000);
 		_exit(good && gt_file_write("last", "x", 1, NULL) == GT_OK ? 0 : 1);
 	}
@@ -286,8 +297,8 @@ static void test_last_jobs(void **state)
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	assert_int_equal(gt_rundir_open("run", &dir, &err), GT_OK);
 	int status = -1;
-	assert_int_equal(waitpid(job, &status, WNOHANG), job); // it is gone already
-	assert_int_equal(status, 0);                           // and nothing was in its way
+	assert_int_equal(waitpid(job, &status, 0), job);
+	assert_int_equal(status, 0); // nothing was in its way
 	assert_false(gt_is_folder("run/tmp/job-0"));
 	close(ready[0]);
 	close(ready[1]);

@@ -30,7 +30,7 @@ static int begin(void **state)
 	strcpy(folder, "/tmp/gauntlet-testdir-XXXXXX");
 	err = (struct gt_err){0};
 	options = json_object();
-	alarm(20);
+	alarm(120);
 	return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
 }
 
