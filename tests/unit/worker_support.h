@@ -173,6 +173,34 @@ static inline void give_way(const char *folder, const char *name)
 	free(path);
 }
 
+// A process says below `folder` that it has come to where it stays, by the number that it has there where
+// /proc was mounted: in its own namespace it has another.
+static inline void say_busy(const char *folder)
+{
+	char pid[32] = "", name[48];
+	if (readlink("/proc/self", pid, sizeof pid - 1) < 0)
+		_exit(9);
+	snprintf(name, sizeof name, "busy-%s", pid);
+	give_way(folder, name);
+}
+
+// One that has said so, each once; 0 if nobody has.
+static inline pid_t take_busy(const char *folder)
+{
+	pid_t found = 0;
+	struct gt_names names = {0};
+	if (gt_list_folder(folder, &names, NULL))
+		return 0;
+	for (size_t i = 0; !found && i < names.count; i++) {
+		char *path = gt_path_join(folder, names.items[i]);
+		if (strncmp(names.items[i], "busy-", 5) == 0 && unlink(path) == 0)
+			found = (pid_t)atol(names.items[i] + 5);
+		free(path);
+	}
+	gt_names_free(&names);
+	return found;
+}
+
 static inline void fork_sleeper(bool own_session)
 {
 	pid_t pid = fork();
