@@ -1,7 +1,7 @@
 // The way of one test, in reading order: cli/cmd_run.c -> suite/suite.c -> suite/select.c ->
-// run/runner.c -> run/test.c -> run/job.c -> worker/host.c -> worker/supervisor.c ->
-// stage/serve.c -> one stage/*.c -> engine/*.c, and back as events: run/journal.c ->
-// core/result.c -> report/*.c.
+// run/runner.c -> run/test.c -> run/attempt.c -> run/job.c -> worker/host.c -> worker/supervisor.c ->
+// stage/serve.c -> one stage/*.c -> engine/*.c, and back as events: run/stage_end.c ->
+// run/journal.c -> core/result.c -> report/*.c.
 #include "cli/cli.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// run/runner_private.h - what run/runner.c and run/test.c share: the run as they see it.
+// run/runner_private.h - the run, as run/runner.c and its tests (run/test_private.h) see it.
 #ifndef GT_RUN_RUNNER_PRIVATE_H
 #define GT_RUN_RUNNER_PRIVATE_H
 
