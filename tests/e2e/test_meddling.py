@@ -22,7 +22,13 @@ OUTSIDE, NEIGHBOUR = "{outside}", "../z_innocent"
 
 
 def replace(folder, by):
-    shutil.rmtree(folder)
+    gone = False
+    while not gone:
+        try:
+            shutil.rmtree(folder)
+            gone = True
+        except OSError:  # a stage wrote there meanwhile
+            gone = not os.path.exists(folder)
     if by == "file":
         open(folder, "w").close()
     elif by == "folder":
