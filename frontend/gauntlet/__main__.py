@@ -78,14 +78,14 @@ def _answer_once(request):
     """Serve in a process that has loaded nothing yet."""
     import json
 
-    from gauntlet.failure import clean, describe
+    from gauntlet.failure import describe, refusal, say
 
     try:
         identity = _load()
     except BaseException as error:
         why = f"the frontend cannot be loaded with {sys.executable}: {describe(error)}"
-        print(why, file=sys.stderr)
-        return json.dumps({"ok": False, "code": "engine", "message": clean(why)})
+        say(f"{why}\n")
+        return json.dumps(refusal("engine", why))
     from gauntlet import service
 
     return json.dumps({**json.loads(service.answer(request)), "tool": identity})

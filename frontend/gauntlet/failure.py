@@ -24,6 +24,11 @@ class Failure(Exception):
         self.message = message
 
 
+def refusal(code, message):
+    """The reply that says no, not yet as text."""
+    return {"ok": False, "code": code, "message": clean(message), "files": [], "detail": {}}
+
+
 def code_of(error, default):
     """The code of gt_code for an exception: "disk" if only a disk says that, else `default`."""
     full_or_broken = isinstance(error, OSError) and error.errno in _FULL_OR_BROKEN
@@ -43,7 +48,7 @@ def first_line(error):
     """The first line of an exception that says something."""
     try:
         lines = [line.strip() for line in str(error).splitlines()]
-    except Exception:  # a __str__ of the user's that raises itself
+    except BaseException:  # a __str__ of the user's that raises itself
         return ""
     lines = [line for line in lines if line]
     if not lines:
@@ -60,12 +65,29 @@ def describe(error):
     return f"{name}: {line}" if line else name
 
 
+def say(text):
+    """A line or more to the job's log, behind what was printed before. Never raises.
+
+    Not by way of sys.stderr: code that is not ours may have closed or replaced it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):
+            stream.flush()
+    with contextlib.suppress(BaseException):
+        left = text.encode("utf-8", "backslashreplace")
+        while left:
+            left = left[os.write(2, left):]
+
+
 def print_traceback(error):
-    """To the job's log, from the first frame that is not ours."""
+    """To the job's log, from the first frame that is not ours. Never raises."""
     tb = error.__traceback__
     while tb and tb.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER) and tb.tb_next:
         tb = tb.tb_next
-    traceback.print_exception(type(error), error, tb, file=sys.stderr)
+    try:
+        say("".join(traceback.format_exception(type(error), error, tb)))
+    except BaseException:  # what the exception says of itself may be broken
+        say(f"{describe(error)}\n")
 
 
 @contextlib.contextmanager

@@ -1,12 +1,11 @@
 """A request in, a reply out: the one place that turns exceptions into replies."""
 
-import contextlib
 import json
 import os
-import sys
+from json import dumps  # a hook may have replaced the one that others find
 
 from gauntlet import fake, files, importer, instance, worker
-from gauntlet.failure import Failure, clean, code_of, describe, print_traceback
+from gauntlet.failure import Failure, code_of, describe, print_traceback, refusal, say
 
 
 def answer(text, quiet=False):
@@ -17,26 +16,17 @@ def answer(text, quiet=False):
     try:
         reply = _serve(text)
     except Failure as failure:
-        reply = _refusal(failure.code, failure.message)
+        reply = refusal(failure.code, failure.message)
     except MemoryError:
-        reply = _refusal("no_memory", "not enough memory")
+        reply = refusal("no_memory", "not enough memory")
     except OSError as error:
         print_traceback(error)
-        reply = _refusal(code_of(error, "io"), describe(error))
+        reply = refusal(code_of(error, "io"), describe(error))
     except BaseException as error:
         print_traceback(error)
-        reply = _refusal("internal", f"the frontend failed: {describe(error)}")
-    if not reply["ok"] and not quiet:
-        with contextlib.suppress(Exception):
-            print(reply["message"], file=sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # a hook may have closed or replaced it
-            stream.flush()
-    return json.dumps(reply)
-
-
-def _refusal(code, message):
-    return {"ok": False, "code": code, "message": clean(message), "files": [], "detail": {}}
+        reply = refusal("internal", f"the frontend failed: {describe(error)}")
+    say("" if reply["ok"] or quiet else f"{reply['message']}\n")
+    return dumps(reply)
 
 
 def _serve(text):

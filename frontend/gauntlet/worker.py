@@ -3,10 +3,13 @@
 import ctypes
 import mmap
 import os
+from json import dumps  # a hook may have replaced the one that others find
 
 from gauntlet import files
+from gauntlet.failure import describe, print_traceback, refusal
 
-_SERVE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
+_SERVE = ctypes.PYFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_void_p))
 
 
 class _HostOps(ctypes.Structure):
@@ -84,16 +87,22 @@ def serve(control, answer):
     libc.malloc.restype = ctypes.c_void_p
     forked = []
 
-    def in_child(_self, request):
+    # What is raised outside of the try is dropped by ctypes, and the job then has no reply.
+    def in_child(_self, request, out):
         if not forked:  # first call in this process
             ctypes.pythonapi.PyOS_AfterFork_Child()
             # Set by the worker, in C: Python's copy of the environment is older.
             os.environ["TMPDIR"] = os.environ["HOME"] = os.getcwd()
             forked.append(True)
-        reply = answer(request.decode("utf-8", "replace")).encode("utf-8", "replace") + b"\0"
+        try:
+            text = answer(request.decode("utf-8", "replace"))
+        except BaseException as error:  # a hook's handler of a signal, which came at any moment
+            print_traceback(error)
+            text = dumps(refusal("engine", f"a hook has broken what calls it: {describe(error)}"))
+        reply = text.encode("utf-8", "replace") + b"\0"
         memory = libc.malloc(len(reply))
         ctypes.memmove(memory, reply, len(reply))
-        return memory
+        out[0] = memory
 
     ops = _HostOps(None, _SERVE(in_child))
     # Every fork happens inside gt_host_serve, so the interpreter is made ready for it once, here;

@@ -42,7 +42,7 @@ static gt_code load(const struct gt_engine *engine, json_t **identity, struct gt
 
 // In a process of one job the job's child loads the engine: threads that this starts, a crash, a wait
 // for ever are then the job's. The reply says which engine it was, as the greeting could not.
-static char *serve_once(void *self, const char *request)
+static void serve_once(void *self, const char *request, char **out)
 {
 	struct gt_server *server = self;
 	struct gt_err err = {0};
@@ -60,11 +60,13 @@ static char *serve_once(void *self, const char *request)
 	}
 	if (identity)
 		gt_json_set(reply, "tool", identity);
-	char *text = json_dumps(reply, JSON_COMPACT);
+	*out = json_dumps(reply, JSON_COMPACT);
 	json_decref(reply);
-	if (!text)
-		abort();
-	return text;
+}
+
+static void serve(void *self, const char *request, char **out)
+{
+	*out = gt_stage_serve(self, request);
 }
 
 int gt_cmd_host(int argc, char **argv)
@@ -92,6 +94,6 @@ int gt_cmd_host(int argc, char **argv)
 	json_decref(identity);
 	if (rc || !greeted)
 		return GT_EXIT_INTERNAL;
-	struct gt_host_ops ops = {.self = &server, .serve = once ? serve_once : gt_stage_serve};
+	struct gt_host_ops ops = {.self = &server, .serve = once ? serve_once : serve};
 	return gt_host_serve(control, &ops);
 }

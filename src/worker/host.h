@@ -18,10 +18,10 @@
 // What makes one host different from another. `self` is handed back on every call.
 struct gt_host_ops {
 	void *self;
-	// Serve one request in a forked child: JSON text in, JSON text out (malloc'd; the caller
-	// frees). May be called several times in one child when the job is an instance. Must not
-	// return NULL.
-	char *(*serve)(void *self, const char *request);
+	// Serve one request in a forked child: JSON text in, JSON text out (malloc'd, in *reply; the
+	// caller frees). May be called several times in one child when the job is an instance. *reply is
+	// NULL before; a serve that leaves it so, for whatever happened to it, has not replied.
+	void (*serve)(void *self, const char *request, char **reply);
 };
 
 // Runner to host, one SOCK_SEQPACKET message each. START carries GT_ORDER_FDS descriptors by

@@ -81,8 +81,11 @@ static _Noreturn void serve(const struct gt_job_fds *fds, bool instance,
 			break; // the runner has no further stage for this instance
 		if (rc)
 			give_up(2, CHILD_NO_REQUEST, "a job got no request", err.text);
-		char *reply = ops->serve(ops->self, request);
+		char *reply = NULL;
+		ops->serve(ops->self, request, &reply);
 		fflush(NULL);
+		if (!reply)
+			give_up(2, CHILD_NO_REPLY, "a job cannot reply", "it has made none");
 		if (gt_frame_send(fds->child, reply, strlen(reply), &err))
 			give_up(2, CHILD_NO_REPLY, "a job cannot reply", err.text);
 		free(reply);

@@ -27,9 +27,8 @@ static inline json_t *write_files(const char *stage, const char *where, bool mat
 	return files;
 }
 
-static inline char *serve_stage(void *self, const char *text)
+static inline char *reply_to(const char *text)
 {
-	(void)self;
 	json_t *request = json_loads(text, 0, NULL);
 	const char *stage = gt_json_string_or(request, "stage", "");
 	const char *name = gt_json_string_or(json_object_get(request, "test"), "name", "");
@@ -74,6 +73,12 @@ static inline char *serve_stage(void *self, const char *text)
 	json_decref(reply);
 	json_decref(request);
 	return out;
+}
+
+static inline void serve_stage(void *self, const char *text, char **reply)
+{
+	(void)self;
+	*reply = reply_to(text);
 }
 
 static inline int be_host(const char *kind, const char *how)

@@ -117,6 +117,19 @@ static void test_reply_too_long(void **state)
 	stop_host(&h);
 }
 
+static void test_no_reply_made(void **state)
+{
+	(void)state;
+	struct host h = start_host();
+	struct job j;
+	do_job(&h, &j, "mute");
+	assert_int_equal(j.frame_rc, GT_NOT_FOUND);
+	assert_true(j.report.exit_code > 0);
+	assert_non_null(strstr(j.output, "gauntlet: a job cannot reply: it has made none\n"));
+	free_job(&j);
+	stop_host(&h);
+}
+
 static void test_reply_then_crash(void **state)
 {
 	(void)state;
@@ -328,6 +341,7 @@ static int do_tests(const char *name)
 		ROUND_TEST(test_limit_on_files),
 		ROUND_TEST(test_garbage),
 		ROUND_TEST(test_reply_too_long),
+		ROUND_TEST(test_no_reply_made),
 		ROUND_TEST(test_reply_then_crash),
 		ROUND_TEST(test_closed_descriptors),
 		ROUND_TEST(test_flood),

@@ -317,8 +317,8 @@ static inline void misbehave(const char *what)
 }
 
 // The `serve` of a host under test: a request is what to do, separated by ";". The reply is the last
-// of them if it is JSON, else {"ok":true}.
-static inline char *serve_script(void *self, const char *request)
+// of them if it is JSON, else {"ok":true}; "mute": none.
+static inline void serve_script(void *self, const char *request, char **out)
 {
 	(void)self;
 	char *script = gt_strdup(request), *rest = script;
@@ -335,6 +335,9 @@ static inline char *serve_script(void *self, const char *request)
 			free(reply);
 			reply = gt_format("%s %s %s", getcwd(here, sizeof here) ? here : "?",
 			                  getenv("TMPDIR"), getenv("HOME"));
+		} else if (strcmp(what, "mute") == 0) {
+			free(reply);
+			reply = NULL;
 		} else if (strcmp(what, "long") == 0) {
 			free(reply);
 			reply = gt_zalloc(GT_FRAME_MAX + 2, 1);
@@ -344,7 +347,7 @@ static inline char *serve_script(void *self, const char *request)
 		}
 	}
 	free(script);
-	return reply;
+	*out = reply;
 }
 
 // The host of that kind that this process has started; 0 if there is none.
