@@ -15,7 +15,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 
 import support  # noqa: E402
-from test_matrix import Case, check_schemas, soon, working_in  # noqa: E402
+from matrix import Case, check_schemas, soon  # noqa: E402
+from support import working_in  # noqa: E402
 
 KINDS = {"plain": "construct_inputs", "frontend": "import_model", "compiler": "compilation",
          "reference": "native_inference", "runtime": "compiled_inference"}
