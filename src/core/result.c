@@ -12,7 +12,8 @@
 struct progress {
 	bool running[GT_STAGE_COUNT];
 	int64_t attempt[GT_STAGE_COUNT]; // of its last start; 0 before the first
-	char why[GT_STAGE_COUNT][GT_MAX_WHY + 1]; // of the last attempt that ended
+	bool told[GT_STAGE_COUNT]; // an attempt has ended that tells of the test, with `why`
+	char why[GT_STAGE_COUNT][GT_MAX_WHY + 1]; // of the last such one
 	char *before; // status and why of a test that is run again; NULL: it is not
 };
 
@@ -202,15 +203,15 @@ static void set_stage(struct gt_test_result *t, enum gt_stage_id stage, bool ok,
 		t->seconds += t->stages[i].seconds;
 }
 
-// A stage that ends differently when it is tried again is flaky.
-static void note_change(struct progress *p, enum gt_stage_id stage, int64_t attempt,
-                        const char *why, bool *flaky)
+// A stage that ends differently when it is tried again is flaky, whatever the surroundings did between.
+static void note_change(struct progress *p, enum gt_stage_id stage, const char *why, bool *flaky)
 {
-	char *before = p->why[stage];
-	bool tells = !gt_why_is_surroundings(before) && !gt_why_is_surroundings(why);
-	if (attempt > 1 && tells && strcmp(before, why) != 0)
+	if (gt_why_is_surroundings(why))
+		return;
+	if (p->told[stage] && strcmp(p->why[stage], why) != 0)
 		*flaky = true;
-	snprintf(before, sizeof p->why[stage], "%s", why);
+	p->told[stage] = true;
+	snprintf(p->why[stage], sizeof p->why[stage], "%s", why);
 }
 
 // What a stage left running, also in an attempt that was made again.
@@ -261,7 +262,7 @@ static gt_code apply_stage_end(struct gt_result *r, const json_t *event, struct 
 	if (!(seconds >= 0))
 		return gt_fail(err, GT_BAD_DATA, "%s of '%s' took no time that could be", name, id);
 	p->running[stage] = false;
-	note_change(p, stage, attempt, why, &r->tests[at].flaky);
+	note_change(p, stage, why, &r->tests[at].flaky);
 	note_leak(&r->tests[at], event);
 	set_stage(&r->tests[at], stage, ok, seconds);
 	if (stage == GT_COMPARISON)
@@ -349,7 +350,8 @@ static gt_code apply_test_end(struct gt_result *r, const json_t *event, struct g
 	return GT_OK;
 }
 
-// Forget what is known of a test but for what it is, and that it was flaky.
+// Forget what is known of a test but for what it is, that it was flaky, and how it ended so far: what
+// ends differently now is flaky too.
 static void reset_test(struct gt_result *r, size_t at, bool again)
 {
 	struct fold *f = r->index;
@@ -360,7 +362,9 @@ static void reset_test(struct gt_result *r, size_t at, bool again)
 		free(before);
 		before = ending_of(t->status, t->why);
 	}
-	*p = (struct progress){.before = before};
+	p->before = before;
+	memset(p->running, 0, sizeof p->running);
+	memset(p->attempt, 0, sizeof p->attempt);
 	r->verdicts[t->verdict]--;
 	r->verdicts[GT_VERDICT_NONE]++;
 	f->finished -= *t->status != '\0';

@@ -527,6 +527,58 @@ static void test_run_again(void **state)
 	}
 }
 
+// What tells of a stage is compared with what told of it last, also if the surroundings came between, or
+// the run was interrupted ("|").
+static void test_flaky(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *whys[5]; // "ok": it went well
+		bool flaky;
+	} cases[] = {
+		{{"ok"}, false},
+		{{"timeout", "ok"}, true},
+		{{"timeout", "timeout"}, false},
+		{{"timeout", "killed", "ok"}, true},
+		{{"timeout", "host", "killed", "ok"}, true},
+		{{"error", "killed", "error"}, false},
+		{{"killed", "host", "ok"}, false},
+		{{"error", "|", "ok"}, true},
+		{{"error", "killed", "|", "ok"}, true},
+		{{"ok", "|", "ok"}, false},
+		{{"ok", "|", "error"}, true},
+		{{"killed", "|", "error"}, false},
+	};
+	for (size_t i = 0; i < GT_COUNTOF(cases); i++) {
+		struct gt_result r = {0};
+		struct gt_err err = {0};
+		int attempt = 0;
+		apply(&r, RUN_START(1));
+		apply(&r, TEST("a", "PASS"));
+		for (const char *const *why = cases[i].whys; *why; why++) {
+			bool ok = strcmp(*why, "ok") == 0;
+			if (strcmp(*why, "|") == 0) {
+				apply(&r, RUN_END(false));
+				apply(&r, RESUME(""));
+				attempt = 0;
+				continue;
+			}
+			char *start = gt_format("{\"event\":\"stage-start\",\"t\":7,\"test\":\"a\",\"stage\":"
+			                        "\"setup\",\"attempt\":%d}", ++attempt);
+			char *stop = gt_format("{\"event\":\"stage-end\",\"t\":7,\"test\":\"a\",\"stage\":"
+			                       "\"setup\",\"attempt\":%d,\"ok\":%s,\"why\":\"%s\","
+			                       "\"seconds\":1}", attempt, ok ? "true" : "false", ok ? "" : *why);
+			assert_int_equal(try_apply(&r, &err, start), GT_OK);
+			assert_int_equal(try_apply(&r, &err, stop), GT_OK);
+			free(start);
+			free(stop);
+		}
+		if (r.tests[0].flaky != cases[i].flaky)
+			fail_msg("case %zu", i);
+		gt_result_free(&r);
+	}
+}
+
 #define LEAK(count, names) ",\"leftovers\":" #count ",\"leaked\":\"" names "\""
 
 // Every attempt counts; the same names once. What a test left before it is run again is forgotten.
@@ -602,7 +654,7 @@ int main(void)
 		cmocka_unit_test(test_contradictions),  cmocka_unit_test(test_many_tests),
 		cmocka_unit_test(test_json),            cmocka_unit_test(test_load),
 		cmocka_unit_test(test_resume),          cmocka_unit_test(test_run_again),
-		cmocka_unit_test(test_leaks),
+		cmocka_unit_test(test_leaks),           cmocka_unit_test(test_flaky),
 		cmocka_unit_test(test_notes),
 	};
 	return cmocka_run_group_tests_name("result", tests, NULL, NULL);
