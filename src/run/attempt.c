@@ -32,9 +32,10 @@ static bool is_left_to_us(const struct gt_test *t, const struct gt_ending *e)
 	return e->ok && !t->builtin && gt_json_bool_or(detail, "builtin", false);
 }
 
-// What the instance has left running is the fault of the last stage that it served, which also tells what
-// all of them have used. How it ended after its last reply is nobody's.
-static void add_left(struct gt_test *t, struct gt_ending *e)
+// What the instance has left running is told with the last stage that it was there for; if it served that
+// one, so is what all its stages have used. How it ended after its last reply is nobody's. Returns whether
+// it has left something.
+static bool add_left(struct gt_test *t, struct gt_ending *e)
 {
 	struct gt_job_report *to = &e->report, *left = &t->left;
 	if (to->magic != GT_REPORT_MAGIC && left->magic == GT_REPORT_MAGIC) {
@@ -48,20 +49,26 @@ static void add_left(struct gt_test *t, struct gt_ending *e)
 	to->leftovers += left->leftovers;
 	if (!to->leftover_names[0])
 		memcpy(to->leftover_names, left->leftover_names, sizeof left->leftover_names);
+	bool some = left->leftovers > 0;
 	*left = (struct gt_job_report){0};
+	return some;
 }
 
+// The attempt's job and, if it was the last stage for it, the instance are gone. Borrows everything.
 static void conclude(struct gt_test *t, struct gt_ending *e, const char *worker,
                      const char *output, json_t *identity)
 {
-	if (is_left_to_us(t, e) && !t->runner->stopping) {
+	if (is_left_to_us(t, e)) { // half of the attempt is done
 		t->builtin = true;
-		gt_attempt_start(t);
+		if (t->runner->stopping)
+			gt_test_leave(t);
+		else
+			gt_attempt_start(t);
 		return;
 	}
-	add_left(t, e);
+	bool left = add_left(t, e);
 	if (t->runner->config->plan.leak_fails)
-		gt_ending_judge_leak(e, worker);
+		gt_ending_judge_leak(e, left ? GT_TEST_CLASS : worker);
 	// A process of one job says with its reply which engine it has loaded.
 	json_t *tool = json_object_get(e->reply, "tool");
 	gt_stage_end(t, e, output, json_is_object(tool) ? tool : identity);
@@ -76,18 +83,20 @@ static void on_instance_gone(struct gt_job *job, struct gt_ending *ending)
 	t->farewell = NULL;
 	t->left = ending->report;
 	gt_ending_free(ending);
-	conclude(t, &f->ending, gt_job_worker(job), f->output, f->identity);
+	conclude(t, &f->ending, f->worker, f->output, f->identity);
 	gt_ending_free(&f->ending);
 	json_decref(f->identity);
 	free(f->output);
 	free(f);
 }
 
-// Has the instance nothing more to do after this ending?
+// Has the instance nothing more to do after this ending, which may be that of another job?
 static bool is_farewell(const struct gt_test *t, const struct gt_ending *e)
 {
 	const struct gt_plan *plan = &t->runner->config->plan;
 	struct gt_failures failures = t->failures; // counted when the stage ends, not here
+	if (!t->instance)
+		return false;
 	if (!e->ok)
 		return !gt_test_is_tried_again(t, e, &failures);
 	for (enum gt_stage_id s = t->stage + 1; s < GT_STAGE_COUNT; s++)
@@ -96,14 +105,22 @@ static bool is_farewell(const struct gt_test *t, const struct gt_ending *e)
 	return true;
 }
 
-// Let the instance go before its last stage ends: what it leaves running belongs to that.
-static void say_farewell(struct gt_test *t, struct gt_ending *e, char *output)
+// The attempt's job is over. The instance goes before its last stage ends: what it leaves running belongs
+// to that. Takes `e` and `output`.
+static void end_attempt(struct gt_test *t, struct gt_ending *e, const char *worker, char *output,
+                        json_t *identity)
 {
-	t->farewell = gt_zalloc(1, sizeof *t->farewell);
-	*t->farewell = (struct gt_farewell){
-		.ending = *e, .output = output, .identity = json_incref(t->instance->identity)};
-	t->runner->running_jobs++;
-	gt_job_release(t->instance, on_instance_gone);
+	if (is_farewell(t, e)) {
+		t->farewell = gt_zalloc(1, sizeof *t->farewell);
+		*t->farewell = (struct gt_farewell){
+			.ending = *e, .worker = worker, .output = output, .identity = json_incref(identity)};
+		t->runner->running_jobs++;
+		gt_job_release(t->instance, on_instance_gone);
+		return;
+	}
+	conclude(t, e, worker, output, identity);
+	free(output);
+	gt_ending_free(e);
 }
 
 static void on_done(struct gt_job *job, struct gt_ending *ending)
@@ -128,14 +145,7 @@ static void on_done(struct gt_job *job, struct gt_ending *ending)
 	}
 	if (!is_left_to_us(t, ending)) // then this attempt goes on with a second job
 		gt_alone_give_back(t);
-	char *output = gt_job_output(job);
-	if (t->instance == job && is_farewell(t, ending)) {
-		say_farewell(t, ending, output);
-		return;
-	}
-	conclude(t, ending, gt_job_worker(job), output, job->identity);
-	free(output);
-	gt_ending_free(ending);
+	end_attempt(t, ending, gt_job_worker(job), gt_job_output(job), job->identity);
 }
 
 // The attempt begins. False if that could not be recorded; the test has left then.
@@ -166,8 +176,9 @@ void gt_attempt_fail(struct gt_test *t, const char *why, const char *message)
 	snprintf(e.why, sizeof e.why, "%s", why);
 	gt_attempt_drop_host(t);
 	if (begin(t))
-		gt_stage_end(t, &e, "", NULL);
-	gt_ending_free(&e);
+		end_attempt(t, &e, "", gt_strdup(""), NULL);
+	else
+		gt_ending_free(&e);
 }
 
 void gt_attempt_fail_run(struct gt_test *t, const struct gt_err *err)

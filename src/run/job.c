@@ -26,7 +26,7 @@ const char *gt_job_worker(const struct gt_job *job)
 		[GT_HOST_REFERENCE] = "ONNX Runtime",
 		[GT_HOST_RUNTIME] = "the compiled module",
 	};
-	return job->instance ? "the test class" : names[job->kind];
+	return job->instance ? GT_TEST_CLASS : names[job->kind];
 }
 
 static void free_when_closed(uv_handle_t *handle)

@@ -66,7 +66,8 @@ void gt_job_continue(struct gt_job *job);
 // Kill the whole tree because the run is to end; done() follows if a request was under way.
 void gt_job_stop(struct gt_job *job);
 
-// Who did the work, for sentences: "the compiler".
+// Who did the work, for sentences: "the compiler"; of an instance GT_TEST_CLASS.
+#define GT_TEST_CLASS "the test class"
 const char *gt_job_worker(const struct gt_job *job);
 
 // What the child printed during the current request, allocated; zero bytes became blanks. Call it

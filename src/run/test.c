@@ -95,6 +95,7 @@ void gt_test_after_stage(struct gt_test *t, const struct gt_ending *e)
 	if (gt_test_is_tried_again(t, e, &t->failures)) {
 		t->attempt++;
 		t->lost += e->host_gone;
+		t->builtin = false; // the whole stage, from the class on
 		t->alone = gt_retry_alone(&t->failures);
 		next_stage(t);
 	} else if (!e->ok) {
@@ -142,12 +143,12 @@ void gt_test_start(struct gt_runner *r, size_t slot, const struct gt_case *test)
 
 void gt_test_host_changed(struct gt_test *t, const struct gt_host *host)
 {
+	bool own_gone = host == t->own && host->state != GT_HOST_READY;
+	if (own_gone) // also if the test is held and waits for something else: it gets another one then
+		t->own = NULL;
 	if (t->waits_for != host)
 		return;
 	t->waits_for = NULL;
-	bool own_gone = host == t->own && host->state != GT_HOST_READY;
-	if (own_gone)
-		t->own = NULL;
 	if (t->runner->stopping && gt_alone_is_still(t))
 		t->held = true; // it leaves when the stage that is alone has ended
 	else if (t->runner->stopping)

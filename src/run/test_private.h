@@ -8,9 +8,10 @@
 #include "run/test.h"
 #include "run/testdir.h"
 
-// What a test class has said last, while it goes.
+// How the last stage ended that a test class was there for, while it goes.
 struct gt_farewell {
 	struct gt_ending ending;
+	const char *worker; // who did that stage, for sentences
 	char *output;
 	json_t *identity;
 };

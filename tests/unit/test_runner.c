@@ -549,6 +549,30 @@ static void kill_instances(const json_t *event)
 		kill_below(GT_HOST_FRONTEND, false);
 }
 
+static void interrupt_before_inputs(const json_t *event)
+{
+	if (strcmp(gt_json_string_or(event, "event", ""), "stage-start") == 0 &&
+	    strcmp(gt_json_string_or(event, "stage", ""), "construct_inputs") == 0)
+		raise(SIGINT);
+}
+
+// A stage that the class leaves to us has not been done by its half of it.
+static void test_interrupted_before_our_half(void **state)
+{
+	(void)state;
+	static const enum gt_stage_id ids[] = {GT_SETUP, GT_CONSTRUCT_INPUTS};
+	only_stages(GT_COUNTOF(ids), ids);
+	add_case("construct_inputs:builtin", GT_CASE_PYTHON);
+	on_event = interrupt_before_inputs;
+	assert_int_equal(run_in("half"), GT_OK);
+	assert_int_equal(signal_number, SIGINT);
+	assert_false(result.complete);
+	assert_string_equal(test_named("construct_inputs:builtin")->status, "");
+	char *way = way_of("construct_inputs:builtin");
+	assert_string_equal(way, "start:setup:1 end:setup:1 start:construct_inputs:1");
+	free(way);
+}
+
 static void test_instance_dies_between_hooks(void **state)
 {
 	(void)state;
@@ -718,6 +742,7 @@ int main(int argc, char **argv)
 		RUN_TEST(test_second_runner),
 		RUN_TEST(test_instance),
 		RUN_TEST(test_instance_dies_between_hooks),
+		RUN_TEST(test_interrupted_before_our_half),
 		RUN_TEST(test_many),
 		RUN_TEST(test_full_disk),
 		RUN_TEST(test_disk_full_for_a_stage),
