@@ -196,5 +196,53 @@ class TestClasses(Case):
         self.assertEqual(soon(lambda: support.alive("hooks.py")), [])
 
 
+LEAVES = """
+import subprocess
+from gauntlet import OnnxTest, register
+from onnx import TensorProto, helper
+
+@register("leaves")
+class Leaves(OnnxTest):
+    def construct_model(self):
+        subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        node = helper.make_node("Abs", ["x"], ["y"])
+        ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2]) for n in "xy"]
+        return helper.make_model(helper.make_graph([node], "g", ports[:1], ports[1:]),
+                                 opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+"""
+
+
+class Left(Case):
+    """What a class leaves running is told with the last stage that it was there for."""
+
+    def leaves(self, folder, *arguments, code):
+        file = write_text(self.path("leaves.py"), LEAVES)
+        ran, run = self.run_tests(folder, "--suite", file, *arguments, code=code, env=self.fake_env)
+        self.nothing_left(folder)
+        self.valid(run)
+        self.assertIn("leaves: sleep", ran.out)
+        return run, self.ends_of(run)["leaves"]
+
+    def test_another_job_fails(self):
+        """The class waits for its next hook, which never comes."""
+        run, ends = self.leaves("elsewhere", "--timeout", "compilation=1ms", "--retries",
+                                "timeout=0", code=1)
+        self.ends(run, "leaves", "compilation", "timeout", "the compiler did not end within 0.001 s")
+        self.assertEqual([(e["stage"], e["leftovers"]) for e in ends],
+                         [("setup", 0), ("import_model", 0), ("preprocessing", 0), ("compilation", 1)])
+        self.assertEqual(ends[-1]["leaked"], "sleep")
+        self.assertEqual(run["leaves"]["leaked"], "sleep")
+
+    def test_half_a_stage(self):
+        """Inputs are left to the built-in code: the attempt is the class's all the same."""
+        run, ends = self.leaves("half", "--stages", "setup", "construct_inputs", "--leak", "fail",
+                                "--retries", "leaked=1", code=1)
+        self.ends(run, "leaves", "construct_inputs", "leaked",
+                  "the test class left 1 process running: sleep")
+        self.assertEqual([(e["stage"], e["attempt"], e["why"], e["leftovers"]) for e in ends],
+                         [("setup", 1, "", 0), ("construct_inputs", 1, "leaked", 1),
+                          ("construct_inputs", 2, "leaked", 1)])
+
+
 if __name__ == "__main__":
     unittest.main()
