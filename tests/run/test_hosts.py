@@ -3,6 +3,7 @@
 GAUNTLET_BINARY names the program.
 """
 
+import glob
 import json
 import os
 import signal
@@ -14,9 +15,11 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 
+import onnx  # noqa: E402
+
 import support  # noqa: E402
 from matrix import Case, check_schemas, soon  # noqa: E402
-from support import working_in  # noqa: E402
+from support import working_in, write_text  # noqa: E402
 
 KINDS = {"plain": "construct_inputs", "frontend": "import_model", "compiler": "compilation",
          "reference": "native_inference", "runtime": "compiled_inference"}
@@ -62,6 +65,21 @@ def children(pid):
             return [int(number) for number in f.read().split()]
     except OSError:
         return []
+
+
+def find(folder, name):
+    return glob.glob(os.path.join(folder, "**", name), recursive=True)[0]
+
+
+def greeted(pid):
+    """Is that a host for one job of the frontend that has said hello, and waits for its order?"""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            own = b"--once\0" in f.read()
+        return own and any(os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:[signalfd]"
+                           for fd in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False
 
 
 class Hosts(Case):
@@ -260,6 +278,33 @@ class Hosts(Case):
         out, run = self.finish(process, "hang")
         self.all_pass(run, out)
         self.assertEqual(self.notes(run), {("plain", "replaced", "silent"): 1})
+
+    def test_own_host_dies_while_its_test_is_held(self):
+        """It is ready, its test may not start beside one that is alone, and then it is gone."""
+        site = os.path.dirname(os.path.dirname(onnx.__file__))
+        gate, alone = self.path("held.gate"), self.path("held.alone")
+        write_text(self.path("python"), f"""#!/bin/sh
+case "$*" in *--once*) while [ ! -e '{gate}' ]; do sleep 0.05; done ;; esac
+exec '{sys.executable}' "$@"
+""")
+        os.chmod(self.path("python"), 0o755)
+        self.fake_env = {
+            **self.fake_env, "GAUNTLET_HOST_FAULT": "frontend:start",
+            "GAUNTLET_PYTHON": self.path("python"), "GAUNTLET_ONNX": os.path.join(site, "onnx"),
+            "GAUNTLET_ONNXRUNTIME": find(site, "libonnxruntime.so*"),
+            "GAUNTLET_IREE_COMPILER": find(site, "libIREECompiler.so")}
+        process = self.start("held", {"t1": {"setup": f"until:{alone}"}, "t2": {}}, "-j", "2",
+                             "--stages", "setup", "import_model", "--timeout", "setup=8")
+        journal = self.path("held", "events.jsonl")
+        second = '"test":"t1","stage":"setup","attempt":2'
+        self.wait_for(lambda: os.path.exists(journal) and second in support.read_text(journal))
+        self.open("held.gate")
+        host = self.wait_for(lambda: next((p for p in children(process.pid) if greeted(p)), None))
+        os.kill(host, signal.SIGKILL)
+        self.wait_for(lambda: host not in children(process.pid))
+        self.open("held.alone")
+        out, run = self.finish(process, "held")
+        self.all_pass(run, out)
 
     # --- supervisors, where no namespace holds their jobs together
 
