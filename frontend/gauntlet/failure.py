@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import os
+import resource
 import sys
+import tempfile
 import traceback
 
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -14,6 +16,8 @@ MESSAGE_MAX = 1500  # bytes; the C side keeps 1600
 # What only a disk says. EROFS is not here: a hook that writes where nobody may blames itself.
 _FULL_OR_BROKEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
+# With more than this left, it was another disk that was full, or a hook that wanted too much.
+_ROOM = 1 << 30
 
 class Failure(Exception):
     """Expected way out of a stage. `code` is a name of gt_code, `message` a lower-case sentence."""
@@ -33,6 +37,23 @@ def code_of(error, default):
     """The code of gt_code for an exception: "disk" if only a disk says that, else `default`."""
     full_or_broken = isinstance(error, OSError) and error.errno in _FULL_OR_BROKEN
     return "disk" if full_or_broken else default
+
+
+def _is_our_disk(number):
+    """Is it the disk of the run that says this errno? A hook may write to any other one."""
+    try:
+        if number == errno.EFBIG:
+            return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+        fs = os.statvfs(".")  # the job's own folder
+        if fs.f_blocks and fs.f_bavail * fs.f_frsize < _ROOM:
+            return True
+        with tempfile.TemporaryFile(dir=".") as probe:
+            probe.write(bytes(1 << 16))
+            probe.flush()
+            os.fsync(probe.fileno())
+        return False
+    except OSError:
+        return True
 
 
 def clean(text, limit=MESSAGE_MAX):
@@ -102,4 +123,7 @@ def outside(what, code="engine"):
         raise Failure("no_memory", f"{what}: not enough memory") from error
     except BaseException as error:  # SystemExit and KeyboardInterrupt of a hook too
         print_traceback(error)
-        raise Failure(code_of(error, code), f"{what}: {describe(error)}") from error
+        found = code_of(error, code)
+        if found == "disk" and not _is_our_disk(error.errno):
+            found = code
+        raise Failure(found, f"{what}: {describe(error)}") from error

@@ -167,8 +167,8 @@ static gt_code copy_bytes(int in, int out, const char *from, const char *to, str
 			return GT_OK;
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return gt_fail_errno(err, "cannot read '%s'", from);
+		if (n < 0) // not by errno: EIO says nothing of the disk that is written to
+			return gt_fail(err, GT_IO, "cannot read '%s': %s", from, strerror(errno));
 		if (gt_write_all(out, chunk, (size_t)n) != 0)
 			return gt_fail_errno(err, "cannot write '%s'", to);
 	}

@@ -13,7 +13,8 @@ static gt_code check_disk(const struct gt_test *t, const struct gt_ending *e)
 	struct gt_runner *r = t->runner;
 	const char *code = gt_json_string_or(e->reply, "code", "");
 	if (strcmp(code, gt_code_name(GT_DISK)) == 0)
-		return gt_fail(r->err, GT_DISK, "%s", e->message);
+		return gt_fail(r->err, GT_DISK, "%s of '%s': %s", gt_stage(t->stage)->name, t->test->id,
+		               e->message);
 	return gt_rundir_check_disk(r->rundir, r->err);
 }
 

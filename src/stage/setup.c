@@ -72,7 +72,8 @@ static gt_code check_external(const char *folder, const char *path, const char *
 		               "it, and its location in the model", location);
 	struct stat st;
 	if (lstat(path, &st) != 0)
-		return gt_fail_errno(err, "external data '%s' of the model cannot be read", location);
+		return gt_stage_source_failed(
+			gt_fail_errno(err, "external data '%s' of the model cannot be read", location), err);
 	if (!S_ISREG(st.st_mode))
 		return gt_fail(err, GT_BAD_DATA, "external data '%s' is not a regular file", location);
 	return is_below(folder, path) ? GT_OK : fail_outside(location, err);
@@ -105,7 +106,7 @@ gt_code gt_stage_setup(struct gt_stage_context *c, struct gt_err *err)
 {
 	struct gt_onnx_model model = {0};
 	char *to = gt_path_join(c->folder, "model.onnx");
-	gt_code rc = gt_onnx_read_model(c->test->model, &model, err);
+	gt_code rc = gt_stage_source_failed(gt_onnx_read_model(c->test->model, &model, err), err);
 	if (rc)
 		gt_err_context(err, "the model cannot be read");
 	if (!rc)

@@ -80,6 +80,15 @@ gt_code gt_stage_save(struct gt_stage_context *context, size_t set, const char *
 	return rc;
 }
 
+gt_code gt_stage_source_failed(gt_code code, struct gt_err *err)
+{
+	if (code != GT_DISK)
+		return code;
+	if (err)
+		err->code = GT_IO;
+	return GT_IO;
+}
+
 gt_code gt_stage_set_failed(const struct gt_stage_context *context, size_t set, gt_code code,
                             struct gt_err *err)
 {

@@ -47,6 +47,9 @@ void gt_stage_wrote(struct gt_stage_context *context, size_t set, const struct g
 // Save values in the folder of a set (gt_values_save) and note their files.
 GT_MUST_USE gt_code gt_stage_save(struct gt_stage_context *context, size_t set, const char *stem,
                                   const struct gt_values *values, struct gt_err *err);
+// A failure to read a file of the suite: no fault of the disk that the run writes to (GT_DISK becomes
+// GT_IO). Returns the code.
+gt_code gt_stage_source_failed(gt_code code, struct gt_err *err);
 // A failure that belongs to a set says so, if it is not the only one. Returns `code`.
 gt_code gt_stage_set_failed(const struct gt_stage_context *context, size_t set, gt_code code,
                             struct gt_err *err);

@@ -1,6 +1,7 @@
 #include "stage/stored.h"
 
 #include "base/hash.h"
+#include "stage/stage.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -44,11 +45,12 @@ static gt_code read_value(const struct gt_stored *s, const char *path, enum gt_k
 {
 	char hash[GT_HASH_SIZE];
 	gt_code rc = gt_hash_file(path, hash, NULL, err);
-	if (rc)
-		return rc;
-	json_array_append_new(s->sources,
-	                      json_pack("{s:o,s:s}", "name", gt_json_text(path), "hash", hash));
-	return gt_onnx_read_value(path, kind, value, err);
+	if (!rc) {
+		json_array_append_new(s->sources, json_pack("{s:o,s:s}", "name", gt_json_text(path),
+		                                            "hash", hash));
+		rc = gt_onnx_read_value(path, kind, value, err);
+	}
+	return gt_stage_source_failed(rc, err);
 }
 
 // The graph's name counts, not the one stored with the data.

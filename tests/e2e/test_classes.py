@@ -6,6 +6,7 @@ import unittest
 import support
 from matrix import FILES, Case, Ending, soon
 from support import STAGES, write_text
+from test_python import HEAD
 
 HOOKS = '''
 import builtins
@@ -242,6 +243,35 @@ class Left(Case):
         self.assertEqual([(e["stage"], e["attempt"], e["why"], e["leftovers"]) for e in ends],
                          [("setup", 1, "", 0), ("construct_inputs", 1, "leaked", 1),
                           ("construct_inputs", 2, "leaked", 1)])
+
+
+ELSEWHERE = HEAD + """
+@register("full")
+class Full(Base):
+    def construct_model(self):
+        with open("/dev/full", "w") as f:
+            f.write("x" * 100000)
+
+@register("broken")
+class Broken(Base):
+    def forward(self, inputs):
+        with open("/proc/self/mem", "rb") as f:
+            f.read(10)
+
+@register("innocent")
+class Innocent(Base):
+    pass
+"""
+
+
+class Elsewhere(Case):
+    def test_another_disk(self):
+        """What a hook meets on a disk that is not the run's is the fault of that test alone."""
+        file = write_text(self.path("elsewhere.py"), ELSEWHERE)
+        _, run = self.run_tests("run", "--suite", file, "-d", "local-sync", code=1)
+        self.ends(run, "full", "setup", "error", "construct_model: OSError: [Errno 28] No space left")
+        self.ends(run, "broken", "native_inference", "error", "forward: OSError: [Errno 5] Input/")
+        self.ends(run, "innocent", "PASS")
 
 
 if __name__ == "__main__":
