@@ -18,7 +18,7 @@
 // Such a test is marked as not backed, all others as backed.
 void gt_audit(struct gt_result *result, const char *rundir, struct gt_names *findings);
 
-// The same for those tests of a run that have ended, before it goes on.
+// The same for those tests of a run that have ended: of one that was stopped, and before it goes on.
 void gt_audit_ended(struct gt_result *result, const char *rundir, struct gt_names *findings);
 
 #endif // GT_RUN_AUDIT_H

@@ -443,14 +443,13 @@ static void start_hosts(struct gt_runner *r)
 
 // Results that the files do not back are no results: a run that has some is not complete, and one that
 // goes on begins with them. Returns whether there are any.
-static bool audit(const struct gt_runner *r, bool goes_on)
+static bool audit(const struct gt_runner *r, bool all, const char *advice)
 {
 	const struct gt_run_config *c = r->config;
 	struct gt_names findings = {0};
-	(goes_on ? gt_audit_ended : gt_audit)(r->result, r->rundir->path, &findings);
+	(all ? gt_audit : gt_audit_ended)(r->result, r->rundir->path, &findings);
 	for (size_t i = 0; c->show_finding && i < findings.count; i++) {
-		char *line = gt_format("%s; %s", findings.items[i],
-		                       goes_on ? "it is run again" : "--resume runs it again");
+		char *line = gt_format("%s; %s", findings.items[i], advice);
 		c->show_finding(c->user, line);
 		free(line);
 	}
@@ -473,9 +472,10 @@ static void end_run(struct gt_runner *r)
 	if (!r->fatal)
 		r->fatal = gt_journal_verify(&r->journal, r->err);
 	bool complete = !r->stopping && !r->fatal;
-	if (complete && audit(r, false)) {
+	if (!r->fatal && audit(r, complete, "--resume runs it again")) {
 		complete = false;
-		r->reason = "audit";
+		if (!r->signal_number)
+			r->reason = "audit";
 	}
 	gt_runner_emit(r, json_pack("{s:s,s:b,s:s}", "event", "run-end", "complete", complete,
 	                            "reason", r->reason ? r->reason : ""));
@@ -517,7 +517,7 @@ static gt_code prepare_resume(struct gt_runner *r)
 	if (!rc)
 		rc = check_start(r);
 	if (!rc)
-		audit(r, true);
+		audit(r, false, "it is run again");
 	for (size_t i = 0; !rc && i < r->result->test_count; i++) {
 		const struct gt_test_result *t = &r->result->tests[i];
 		r->failures_before +=

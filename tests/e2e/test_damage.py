@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import unittest
 
@@ -268,6 +269,38 @@ class Damage(support.TestCase):
         self.assertEqual(sorted(resumed[0]["again"]), sorted(set(tests) - {"fine"}))
         ran = self.gauntlet(*again, env={"GAUNTLET_FAKE": "1"})
         self.assertEqual((ran.code, ran.err), (1, ""), ran)
+
+    def test_audit_of_a_run_that_is_stopped(self):
+        """Also what ended before an interruption, or before enough had failed, has to be backed."""
+        for name, flags, code in (("most", ["--max-failures", "1"], 6), ("stopped", [], -signal.SIGINT)):
+            with self.subTest(name):
+                gate = self.path(f"{name}.gate")
+                fake = write_text(self.path(f"{name}.fake"), json.dumps(
+                    {"a": {}, "b": {"setup": f"until:{gate}+exit:1"}, "c": {}, "d": {}}))
+                command = ["run", "-r", name, "-j", "1", "--suite", fake]
+                runner = subprocess.Popen(
+                    [support.BINARY, *command, *flags], cwd=self.here,
+                    env=support.environment(GAUNTLET_FAKE="1"), stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                self.addCleanup(runner.wait)
+                self.addCleanup(runner.kill)
+                support.wait_for(lambda n=name: any(
+                    b'"stage-start","test":"b"' in line
+                    for line in support.journal(self.path(n))), runner)
+                shutil.rmtree(self.path(name, "a"))
+                if not flags:
+                    runner.send_signal(signal.SIGINT)
+                self.open(f"{name}.gate")
+                out, err = runner.communicate(timeout=support.PATIENCE)
+                self.assertEqual(runner.returncode, code, (out, err))
+                self.assertRegex(err, r"(?m)^gauntlet: audit: 'a' ended as PASS, but [^\n]*; --resume "
+                                 r"runs it again$")
+                self.assertIn("INCOMPLETE", out)
+                self.assertEqual(self.gauntlet("report", name).code, 6)
+                ran = self.gauntlet(*command, "--resume", env={"GAUNTLET_FAKE": "1"})
+                self.assertEqual(ran.code, 1, ran)
+                run = support.Run(self.path(name))
+                self.assertEqual([run.end(t)[0] for t in "abcd"], ["PASS", "setup", "PASS", "PASS"])
 
     def test_audit_of_what_is_kept(self):
         """What a test leaves without artifacts is enough, also when the run goes on with them."""
