@@ -18,6 +18,8 @@ except SystemExit:  # without jsonschema
 HOSTS = dict(zip(STAGES, ["the stage", "the Python frontend", "the compiler", "the compiler",
                           "the stage", "ONNX Runtime", "the compiled module", "the stage",
                           "the stage"]))
+KINDS = {"plain": "construct_inputs", "frontend": "import_model", "compiler": "compilation",
+         "reference": "native_inference", "runtime": "compiled_inference"}
 FILES = dict(zip(STAGES, [
     ["model.onnx"], ["model.torch_onnx.mlir", "import.json"],
     ["model.torch.mlir", "model.modified.mlir"], ["compiled_model.vmfb"],

@@ -12,7 +12,8 @@ import subprocess
 import unittest
 
 import support
-from matrix import (ENDINGS, FILES, HANGS, HOSTS, TOO_MUCH, Case, Ending, check_schemas, failed, soon)
+from matrix import (ENDINGS, FILES, HANGS, HOSTS, KINDS, TOO_MUCH, Case, Ending, check_schemas, failed,
+                    soon)
 from support import STAGES, working_in, write_text
 
 
@@ -106,6 +107,41 @@ class Matrix(Case):
                 for name, events in ends.items():
                     if not name.startswith("leak"):
                         self.assertEqual([e["leftovers"] for e in events], [0] * len(events), name)
+
+    def test_weaker_isolation(self):
+        """One stage a kind of host: without the right to make namespaces all ends the same way."""
+        for kind in ("user", "none"):
+            with self.subTest(kind):
+                self.matrix(f"endings-{kind}", ENDINGS, "--timeout", "30", stages=KINDS.values(),
+                            env={"GAUNTLET_ISOLATION": kind})
+
+    def test_processes_of_one_job(self):
+        """Of hosts that have fallen back."""
+        some = {k: ENDINGS[k] for k in ("pass", "error", "silent", "garbage", "segv", "abort", "leak:2",
+                                        "crash-after-reply", "thread:ABRT", "signal:KILL", "flood:20")}
+        for kind, stage in KINDS.items():
+            with self.subTest(kind):
+                run, _ = self.matrix(f"own-{kind}", some, "--timeout", "60", stages=[stage],
+                                     env={"GAUNTLET_HOST_FAULT": f"{kind}:start"})
+                self.assertIn((kind, "fallback"), [(n["host"], n["what"]) for n in run.results["notes"]])
+
+    def test_half_a_file(self):
+        """What a stage has begun to write is in no record, and later stages do not take it for whole."""
+        tests = {stage: {stage: f"half-file:{self.path('half', stage, FILES[stage][0])}"}
+                 for stage in STAGES if FILES[stage]}
+        run = self.fake("half", tests, "--torchtolinalg", code=1)[1]
+        for stage in tests:
+            with self.subTest(stage):
+                self.ends(run, stage, failed(stage), "crash:SIGABRT")
+                self.assertEqual(os.path.getsize(run.file(stage, FILES[stage][0])), 23)
+                self.assertEqual(run.json(stage, "stages.json")["stages"][stage]["files"], [])
+                later = STAGES[STAGES.index(stage) + 1:]
+                if not later:
+                    continue
+                ran = self.gauntlet("run", "-r", "half", "--suite", self.path("half.fake"), stage,
+                                    "--torchtolinalg", "--stages", *later, env=self.fake_env)
+                self.assertEqual(ran.code, 1, ran)
+                self.assertIn(stage, support.Run(self.path("half"))[stage]["message"], ran)
 
     def test_hangs(self):
         used = collections.defaultdict(list)

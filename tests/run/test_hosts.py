@@ -18,11 +18,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 import onnx  # noqa: E402
 
 import support  # noqa: E402
-from matrix import Case, check_schemas, soon  # noqa: E402
+from matrix import KINDS, Case, check_schemas, soon  # noqa: E402
 from support import working_in, write_text  # noqa: E402
 
-KINDS = {"plain": "construct_inputs", "frontend": "import_model", "compiler": "compilation",
-         "reference": "native_inference", "runtime": "compiled_inference"}
 QUICK = ["--stages", "setup", "construct_inputs"]
 PYTHON_TEST = """
 import subprocess
