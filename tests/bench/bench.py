@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 STAGES = 9
 HOSTS = ["plain", "compiler", "reference", "runtime", "frontend"]
-PARTS = ["jobs", "run", "many", "journal"]
+PARTS = ["jobs", "run", "many", "whole", "journal"]
 
 # What --smoke checks. The CPU limit is far above any machine's, to see only what is broken.
 MANY = 10000
@@ -296,6 +296,21 @@ class Bench:
                 "start_s": created[0] + first["t"] / 1e9, "start_kb": ran.peak_kb,
                 "report_s": report.wall_s, "report_kb": report.max_rss_kb}
 
+    def whole(self):
+        """So many tests to the end."""
+        n = self.count(MANY)
+        ran = self.gauntlet("run", "-r", "folder", "-j", "2", *self.fakes("whole", n), pause=0.1)
+        with open(self.path("folder", "results.json"), encoding="utf-8") as f:
+            passed = json.load(f)["counts"]["by_verdict"]["PASS"]
+        if passed != n:
+            sys.exit(f"bench: {passed} of {n} fake tests pass")
+        shutil.rmtree(self.path("folder"))
+        self.found["whole"] = {"tests": n, "wall_s": ran.wall_s, "peak_kb": ran.peak_kb}
+        table("A run of so many fake tests, all stages, at -j 2",
+              ["tests", "s", "ms a test", "runner's peak MB"],
+              [[n, f"{ran.wall_s:.0f}", f"{ran.wall_s * 1e3 / n:.1f}", f"{ran.peak_kb / 1024:.1f}"]],
+              f"aim: < 64 MB with {MANY} tests")
+
     # ---- the journal ----
 
     def journal(self):
@@ -329,6 +344,7 @@ def smoke(bench):
     bench.jobs()
     bench.run()
     bench.many((MANY,))
+    bench.whole()
     bench.journal()
     for one in bench.found["jobs"]:
         check(one["descriptors_left"] == 0,
@@ -340,6 +356,8 @@ def smoke(bench):
     for what in ("list", "start", "report"):
         peak = bench.found["many"][0][f"{what}_kb"]
         check(0 < peak < PEAK_KB, f"{what} of {MANY} tests takes {peak} KiB of memory")
+    peak = bench.found["whole"]["peak_kb"]
+    check(0 < peak < PEAK_KB, f"a run of {bench.found['whole']['tests']} tests takes {peak} KiB")
     for sentence in wrong:
         print(f"bench: {sentence}", file=sys.stderr)
     return 1 if wrong else 0
