@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,16 +43,20 @@ static gt_code forget(struct gt_journal *j, gt_code rc)
 
 gt_code gt_journal_create(const char *folder, struct gt_journal *out, struct gt_err *err)
 {
-	char *path = gt_path_join(folder, "events.jsonl");
+	char *path = gt_path_join(folder, "events.jsonl"), *fresh = gt_path_join(folder, GT_JOURNAL_NEW);
 	*out = (struct gt_journal){.fd = -1, .path = path, .written = gt_hasher_new(),
 	                           .start = gt_clock_ns()};
-	gt_code rc = GT_OK;
-	if (unlink(path) != 0 && errno != ENOENT)
-		rc = gt_fail_errno(err, "cannot replace '%s'", path);
+	// There is always one: without it nobody would know the folder for a run directory again.
+	gt_code rc = gt_remove_tree(fresh, err);
 	if (!rc)
-		out->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
+		out->fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
 	if (!rc && out->fd < 0)
-		rc = gt_fail_errno(err, "cannot create '%s'", path);
+		rc = gt_fail_errno(err, "cannot create '%s'", fresh);
+	if (!rc && rename(fresh, path) != 0)
+		rc = gt_fail_errno(err, "cannot replace '%s'", path);
+	if (rc && out->fd >= 0)
+		unlink(fresh);
+	free(fresh);
 	return rc ? forget(out, rc) : GT_OK;
 }
 

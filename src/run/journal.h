@@ -22,7 +22,10 @@ struct gt_journal_end {
 	int64_t t;      // of the last event
 };
 
-// Begin a new journal in `folder`; an older one is replaced.
+// What a new journal is called until it takes the place of an older one.
+#define GT_JOURNAL_NEW ".events.jsonl.tmp"
+
+// Begin a new journal in `folder`; an older one is replaced in one step.
 GT_MUST_USE gt_code gt_journal_create(const char *folder, struct gt_journal *out,
                                       struct gt_err *err);
 

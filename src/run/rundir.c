@@ -1,6 +1,7 @@
 #include "run/rundir.h"
 
 #include "base/utf8.h"
+#include "run/journal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,7 +33,8 @@ static gt_code check_ours(const char *path, struct gt_err *err)
 	bool ours = gt_names_contain(&names, "events.jsonl"), begun = true;
 	for (size_t i = 0; i < names.count; i++) // of a run that ended before its first event
 		begun = begun && (strcmp(names.items[i], "run.lock") == 0 ||
-		                  strcmp(names.items[i], "tmp") == 0);
+		                  strcmp(names.items[i], "tmp") == 0 ||
+		                  strcmp(names.items[i], GT_JOURNAL_NEW) == 0);
 	ours = ours || begun;
 	if (!rc && !ours)
 		rc = gt_fail(err, GT_BAD_USAGE,
@@ -202,6 +204,14 @@ void gt_rundir_visit(const char *rundir, int *lock, bool *held)
 	free(path);
 }
 
+// Of a run that was killed before its journal took the place of an older one.
+static void remove_new_journal(const struct gt_rundir *r)
+{
+	char *path = gt_path_join(r->path, GT_JOURNAL_NEW);
+	(void)!gt_remove_tree(path, NULL);
+	free(path);
+}
+
 gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *err)
 {
 	*out = (struct gt_rundir){.lock = -1};
@@ -215,6 +225,8 @@ gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *e
 		rc = check_ours(out->path, err);
 	if (!rc)
 		rc = take_lock(out, err);
+	if (!rc)
+		remove_new_journal(out);
 	if (!rc)
 		rc = make_tmp(out, err);
 	if (rc)

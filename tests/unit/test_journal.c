@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -89,6 +90,36 @@ static void test_lines(void **state)
 	char byte;
 	assert_int_equal(read(old, &byte, 1), 1);
 	close(old);
+	assert_int_equal(gt_journal_close(&j, &err), GT_OK);
+}
+
+// Killed at any moment, a run leaves a journal: the old one or the new one.
+static void test_is_always_there(void **state)
+{
+	(void)state;
+	struct gt_journal j;
+	assert_int_equal(gt_journal_create(folder, &j, &err), GT_OK);
+	assert_int_equal(append(&j, "one"), GT_OK);
+	assert_int_equal(gt_journal_close(&j, &err), GT_OK);
+	char *left = gt_path_join(folder, GT_JOURNAL_NEW); // of one who was killed in between
+	assert_int_equal(gt_file_write(left, "x", 1, &err), GT_OK);
+	int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	assert_true(inotify_add_watch(watch, folder, IN_CREATE | IN_DELETE | IN_MOVE) >= 0);
+	assert_int_equal(gt_journal_create(folder, &j, &err), GT_OK);
+	_Alignas(struct inotify_event) char seen[4096];
+	ssize_t n = read(watch, seen, sizeof seen);
+	bool replaced = false;
+	for (ssize_t at = 0; at < n;) {
+		const struct inotify_event *e = (const void *)(seen + at);
+		bool journal = strcmp(e->name, "events.jsonl") == 0;
+		assert_false(journal && !(e->mask & IN_MOVED_TO));
+		replaced = replaced || journal;
+		at += (ssize_t)(sizeof *e + e->len);
+	}
+	assert_true(replaced);
+	close(watch);
+	assert_false(gt_is_file(left));
+	free(left);
 	assert_int_equal(gt_journal_close(&j, &err), GT_OK);
 }
 
@@ -210,7 +241,7 @@ static void test_touched(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {JOURNAL_TEST(test_lines), JOURNAL_TEST(test_failures),
+	const struct CMUnitTest tests[] = {JOURNAL_TEST(test_lines), JOURNAL_TEST(test_is_always_there), JOURNAL_TEST(test_failures),
 	                                   JOURNAL_TEST(test_continue), JOURNAL_TEST(test_touched)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,9 @@ static void test_ours(void **state)
 	// A run that was killed before its first event leaves a lock and working folders.
 	assert_int_equal(gt_make_folders("a/b/tmp/job-0/x", &err), GT_OK);
 	open_and_close("a/b");
+	assert_int_equal(gt_file_write("a/b/.events.jsonl.tmp", "x", 1, &err), GT_OK);
+	open_and_close("a/b");
+	assert_false(gt_is_file("a/b/.events.jsonl.tmp"));
 	assert_int_equal(gt_make_folders("other", &err), GT_OK);
 	assert_int_equal(gt_file_write("other/precious", "x", 1, &err), GT_OK);
 	assert_refused("other", GT_BAD_USAGE, "is not empty and no run has made it");
