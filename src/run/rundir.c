@@ -25,6 +25,9 @@
 // In working folders that lie elsewhere: a link to the run directory they belong to.
 #define OWNER ".run"
 
+// How long a lock may be held by who is on the way out, or has but a report to write.
+#define LAST_HOLDER_MS 2000
+
 // A folder with other people's files is not ours to empty.
 static gt_code check_ours(const char *path, struct gt_err *err)
 {
@@ -56,6 +59,19 @@ static gt_code check_text(const char *path, struct gt_err *err)
 	                      path);
 }
 
+// As flock(), but not at the first refusal: a runner that was killed holds its lock until the system
+// has cleared it away, and a report for as long as it writes. Looks are counted, not time, so that those
+// of a machine that stood still are not spent.
+static int lock_soon(int fd, int operation)
+{
+	int rc = flock(fd, operation | LOCK_NB);
+	for (int i = 0; rc != 0 && errno == EWOULDBLOCK && i < LAST_HOLDER_MS / 10; i++) {
+		usleep(10000);
+		rc = flock(fd, operation | LOCK_NB);
+	}
+	return rc;
+}
+
 static gt_code take_lock(struct gt_rundir *r, struct gt_err *err)
 {
 	char *path = gt_path_join(r->path, "run.lock");
@@ -63,7 +79,7 @@ static gt_code take_lock(struct gt_rundir *r, struct gt_err *err)
 	r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (r->lock < 0)
 		rc = gt_fail_errno(err, "cannot open '%s'", path);
-	else if (flock(r->lock, LOCK_EX | LOCK_NB) == 0)
+	else if (lock_soon(r->lock, LOCK_EX) == 0)
 		rc = GT_OK;
 	else if (errno != EWOULDBLOCK)
 		rc = gt_fail_errno(err, "cannot lock '%s'", path);
@@ -178,7 +194,7 @@ gt_code gt_rundir_share(const char *folder, int *lock, struct gt_err *err)
 	*lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); // a FIFO must not hang us
 	if (*lock < 0 && errno != ENOENT)
 		rc = gt_fail_errno(err, "cannot open '%s'", path);
-	else if (*lock >= 0 && flock(*lock, LOCK_SH | LOCK_NB) != 0)
+	else if (*lock >= 0 && lock_soon(*lock, LOCK_SH) != 0)
 		rc = errno == EWOULDBLOCK
 		             ? gt_fail(err, GT_BAD_USAGE,
 		                       "another gauntlet is running in the run directory of '%s': wait "
@@ -196,7 +212,7 @@ void gt_rundir_visit(const char *rundir, int *lock, bool *held)
 {
 	char *path = gt_path_join(rundir, "run.lock");
 	*lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	*held = *lock >= 0 && flock(*lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	*held = *lock >= 0 && lock_soon(*lock, LOCK_SH) != 0 && errno == EWOULDBLOCK;
 	if (*held) {
 		close(*lock);
 		*lock = -1;

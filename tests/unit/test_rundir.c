@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -177,6 +178,73 @@ static void test_left_over_working_folders(void **state)
 	gt_rundir_close(&copy);
 	assert_true(gt_is_folder("precious/x"));
 	gt_rundir_close(&dir);
+}
+
+// Has this process opened the lock, been refused and gone to sleep?
+static bool waits_for_lock(pid_t pid)
+{
+	bool opened = false;
+	char *fds = gt_format("/proc/%d/fd", (int)pid), *stat = gt_format("/proc/%d/stat", (int)pid);
+	struct gt_names names = {0};
+	struct gt_buf text = {0};
+	(void)!gt_list_folder(fds, &names, NULL);
+	for (size_t i = 0; i < names.count; i++) {
+		char *fd = gt_path_join(fds, names.items[i]);
+		char to[256] = "";
+		(void)!readlink(fd, to, sizeof to - 1);
+		opened = opened || strstr(to, "/run.lock");
+		free(fd);
+	}
+	(void)!gt_file_read(stat, 4096, &text, NULL);
+	bool sleeps = strstr(gt_buf_text(&text), ") S ") != NULL;
+	gt_buf_free(&text);
+	gt_names_free(&names);
+	free(stat);
+	free(fds);
+	return opened && sleeps;
+}
+
+// Hold the lock of `run`, as a runner on its way out does or a report that is written, until this
+// process waits for it.
+static pid_t hold_lock(int operation)
+{
+	int lock = open("run/run.lock", O_RDONLY | O_CLOEXEC);
+	pid_t parent = getpid();
+	assert_int_equal(flock(lock, operation | LOCK_NB), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (!waits_for_lock(parent))
+			usleep(1000);
+		_exit(0);
+	}
+	close(lock);
+	return pid;
+}
+
+static void test_lock_of_one_who_leaves(void **state)
+{
+	(void)state;
+	int lock;
+	bool held;
+	open_and_close("run");
+	assert_int_equal(gt_make_folders("run/t", &err), GT_OK);
+	assert_int_equal(gt_file_write("run/events.jsonl", "", 0, &err), GT_OK);
+	pid_t pid = hold_lock(LOCK_EX);
+	open_and_close("run");
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	pid = hold_lock(LOCK_SH);
+	open_and_close("run");
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	pid = hold_lock(LOCK_EX);
+	assert_int_equal(gt_rundir_share("run/t", &lock, &err), GT_OK);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(lock);
+	pid = hold_lock(LOCK_EX);
+	gt_rundir_visit("run", &lock, &held);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_true(!held && lock >= 0);
+	close(lock);
 }
 
 // `gauntlet stage` works in a test's folder: not while a run does, and no run while it does.
@@ -347,6 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(test_ours),    DIR_TEST(test_lock), DIR_TEST(test_names_that_a_shell_reads),
 		DIR_TEST(test_left_over_working_folders), DIR_TEST(test_shared_lock),
+		DIR_TEST(test_lock_of_one_who_leaves),
 		DIR_TEST(test_scratch), DIR_TEST(test_scratch_again), DIR_TEST(test_last_jobs),
 		DIR_TEST(test_lock_is_a_pipe), DIR_TEST(test_place),
 	};
