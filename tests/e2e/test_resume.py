@@ -1,6 +1,7 @@
 """Going on with a run that ended early: the statuses of an undisturbed one, or a refusal that says why."""
 
 import contextlib
+import fcntl
 import os
 import random
 import shutil
@@ -197,6 +198,40 @@ class Resume(TestCase):
         ran = self.gauntlet("report", "goes-on")
         self.assertEqual((ran.code, ran.err), (6, ""), ran)
         self.assertIn("results.json", os.listdir(self.path("goes-on")))
+
+    def test_report_while_the_run_ends(self):
+        """A run that ends while its report is asked for: the whole journal is reported, or nothing written."""
+        whole = lines(self.path("whole"))
+        for round_ in range(20):  # until it comes in time
+            folder = self.path(f"ends-{round_}")
+            shutil.copytree(self.path("whole"), folder)
+            os.remove(os.path.join(folder, "results.json"))
+            with open(os.path.join(folder, "events.jsonl"), "wb") as f:
+                f.writelines(whole[:-3])
+            with open(os.path.join(folder, "run.lock"), "rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # as the run does
+                report = subprocess.Popen(
+                    [BINARY, "report", folder], env=environment(), stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                self.wait_for_lock(report, folder)
+                with open(os.path.join(folder, "events.jsonl"), "ab") as f:
+                    f.writelines(whole[-3:])
+            out, err = report.communicate(timeout=support.PATIENCE)
+            if "the run goes on" not in err:
+                break
+            self.assertNotIn("results.json", os.listdir(folder))
+        self.assertEqual((report.returncode, err), (1, ""), out)
+        self.assertTrue(Run(folder).results["complete"])
+        self.assertEqual(Run(folder).results, self.whole.results)
+
+    def wait_for_lock(self, process, folder):
+        """It has opened the lock of the run directory, and looks whether it is free; or has ended."""
+        def opened():
+            fds = f"/proc/{process.pid}/fd"
+            with contextlib.suppress(OSError):
+                return any(os.readlink(f"{fds}/{fd}") == f"{os.path.realpath(folder)}/run.lock"
+                           for fd in os.listdir(fds))
+        support.wait_for(lambda: process.poll() is not None or opened())
 
     def test_refused_when_a_case_changed(self):
         write_text(self.path("z.fake"), '{"a": {}, "b": {"setup": "error"}}')
