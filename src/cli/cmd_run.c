@@ -34,7 +34,7 @@ static const struct gt_arg_row rows[] = {
 	{'r', "rundirectory", GT_ARG_VALUE, "DIR",
 	 "run directory, relative to the current folder (default: test-run)"},
 	{0, "no-artifacts", GT_ARG_FLAG, NULL,
-	 "keep only logs and records of each test, not models and tensors"},
+	 "keep only logs and records of what is made, not models and tensors"},
 	{0, "expect", GT_ARG_VALUE, "FILE",
 	 "expected statuses (default: the shipped file of the suite, if there is one; 'none': every "
 	 "test must pass)"},

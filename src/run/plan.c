@@ -138,6 +138,22 @@ json_t *gt_plan_inputs(const struct gt_plan *plan, const struct gt_case *test,
 	return inputs;
 }
 
+json_t *gt_plan_lent(const struct gt_plan *plan, const json_t *records)
+{
+	json_t *names = json_array();
+	for (enum gt_stage_id id = 0; id < GT_STAGE_COUNT; id++) {
+		bool loaded = id == GT_CONSTRUCT_INPUTS && plan->options->load_inputs;
+		const json_t *record = json_object_get(records, gt_stage(id)->name);
+		size_t i;
+		json_t *file;
+		if (plan->stages[id] && !loaded)
+			continue;
+		json_array_foreach(json_object_get(record, "files"), i, file)
+			json_array_append_new(names, gt_json_text(gt_json_string_or(file, "name", "")));
+	}
+	return names;
+}
+
 // --- may the files of earlier runs be used?
 
 // Hashes of all files that are recorded, by name.

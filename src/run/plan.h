@@ -51,6 +51,10 @@ GT_MUST_USE gt_code gt_plan_check_basis(const struct gt_plan *plan, const struct
 json_t *gt_plan_inputs(const struct gt_plan *plan, const struct gt_case *test,
                        enum gt_stage_id stage, const json_t *records);
 
+// Names of the files that this run may need and does not make: what the stages that it leaves out have
+// left, and with --load-inputs the inputs. A new array.
+json_t *gt_plan_lent(const struct gt_plan *plan, const json_t *records);
+
 // May `stage` go by what earlier runs left? Every stage before it that is not part of this run, but
 // recorded, must have been done with what this run says, and read the files that are there now; and
 // every file that `stage` reads must be recorded. Else GT_BAD_USAGE names stage and reason.

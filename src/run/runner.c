@@ -220,6 +220,18 @@ static gt_code open_journal(struct gt_runner *r)
 	return rc ? rc : gt_journal_continue(r->rundir->path, end, &r->journal, r->err);
 }
 
+// Those of tests that had ended when the run was killed.
+static void finish_removals(const struct gt_runner *r)
+{
+	for (size_t i = 0; !r->config->keep_artifacts && i < r->result->test_count; i++) {
+		if (is_due(r, i))
+			continue;
+		char *folder = gt_path_join(r->rundir->path, r->config->cases->items[i].folder);
+		gt_testdir_finish_removal(folder, &r->config->plan);
+		free(folder);
+	}
+}
+
 // Tests start when every host that the run needs has said hello. Only then is the journal of an
 // earlier run touched: a tool that is missing costs nobody's results.
 static void start_when_ready(struct gt_runner *r)
@@ -238,6 +250,7 @@ static void start_when_ready(struct gt_runner *r)
 	free(results);
 	r->running = true;
 	if (r->config->resumes) {
+		finish_removals(r);
 		gt_runner_emit(r, gt_resume_event(r->result, r->config->rerun_failed, r->config->argv,
 		                                  r->config->jobs));
 	} else {

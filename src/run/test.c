@@ -43,6 +43,17 @@ void gt_test_leave(struct gt_test *t)
 	gt_runner_slot_free(r, slot);
 }
 
+// What an earlier run made for this one stays, and all of it if nobody can tell what that is.
+static void remove_artifacts(struct gt_test *t)
+{
+	const struct gt_run_config *config = t->runner->config;
+	if (config->keep_artifacts || t->unreadable || t->dir.unusable)
+		return;
+	json_t *lent = gt_plan_lent(&config->plan, gt_test_stages(t));
+	gt_testdir_remove_artifacts(t->dir.path, lent);
+	json_decref(lent);
+}
+
 static void end_test(struct gt_test *t, const char *status, const char *why, const char *stage,
                      const char *message)
 {
@@ -51,15 +62,14 @@ static void end_test(struct gt_test *t, const char *status, const char *why, con
 	gt_code rc = GT_OK;
 	if (!t->unreadable && !t->dir.unusable)
 		rc = gt_record_write(t->dir.path, t->records, r->err);
-	if (rc) {
+	if (rc)
 		gt_runner_fail(r, rc);
-	} else {
-		if (!r->config->keep_artifacts)
-			gt_testdir_remove_artifacts(&t->dir);
-		gt_runner_emit(r, json_pack("{s:s,s:s,s:s,s:s,s:s,s:o}", "event", "test-end", "test",
-		                            t->test->id, "status", status, "why", why, "stage", stage,
-		                            "message", gt_json_text(message)));
-	}
+	gt_runner_emit(r, json_pack("{s:s,s:s,s:s,s:s,s:s,s:o}", "event", "test-end", "test",
+	                            t->test->id, "status", status, "why", why, "stage", stage,
+	                            "message", gt_json_text(message)));
+	// Last: what is not recorded has not happened, and is done again with what is there.
+	if (!r->fatal)
+		remove_artifacts(t);
 	gt_test_leave(t);
 }
 

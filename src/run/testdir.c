@@ -187,16 +187,78 @@ bool gt_testdir_keeps(const char *name)
 	return false;
 }
 
-void gt_testdir_remove_artifacts(const struct gt_testdir *d)
+static bool is_lent(const json_t *lent, const char *name)
+{
+	size_t i;
+	json_t *entry;
+	json_array_foreach(lent, i, entry)
+		if (strcmp(json_string_value(entry), name) == 0)
+			return true;
+	return false;
+}
+
+static bool holds_lent(const json_t *lent, const char *folder)
+{
+	size_t i, n = strlen(folder);
+	json_t *entry;
+	json_array_foreach(lent, i, entry)
+		if (strncmp(json_string_value(entry), folder, n) == 0 && json_string_value(entry)[n] == '/')
+			return true;
+	return false;
+}
+
+// `below`: what is looked at in the test's folder, "" or with a slash at its end.
+static void remove_artifacts(const char *folder, const char *below, const json_t *lent)
 {
 	struct gt_names names = {0};
-	(void)!gt_list_folder(d->path, &names, NULL);
+	struct stat st;
+	char *here = gt_path_join(folder, below);
+	(void)!gt_list_folder(here, &names, NULL);
 	for (size_t i = 0; i < names.count; i++) {
-		if (gt_testdir_keeps(names.items[i]))
-			continue;
-		char *path = gt_path_join(d->path, names.items[i]);
-		(void)!gt_remove_tree(path, NULL);
+		char *name = gt_format("%s%s", below, names.items[i]);
+		char *path = gt_path_join(folder, name);
+		bool kept = is_lent(lent, name) || (!*below && gt_testdir_keeps(name));
+		if (!kept && holds_lent(lent, name) && lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+			char *deeper = gt_format("%s/", name);
+			remove_artifacts(folder, deeper, lent);
+			free(deeper);
+		} else if (!kept) {
+			(void)!gt_remove_tree(path, NULL);
+		}
 		free(path);
+		free(name);
 	}
 	gt_names_free(&names);
+	free(here);
+}
+
+void gt_testdir_remove_artifacts(const char *folder, const json_t *lent)
+{
+	remove_artifacts(folder, "", lent);
+}
+
+static bool has_artifacts(const char *folder)
+{
+	struct gt_names names = {0};
+	struct stat st;
+	bool has = false;
+	if (lstat(folder, &st) == 0 && S_ISDIR(st.st_mode))
+		(void)!gt_list_folder(folder, &names, NULL);
+	for (size_t i = 0; i < names.count; i++)
+		has = has || !gt_testdir_keeps(names.items[i]);
+	gt_names_free(&names);
+	return has;
+}
+
+void gt_testdir_finish_removal(const char *folder, const struct gt_plan *plan)
+{
+	json_t *records = NULL;
+	if (!has_artifacts(folder) || gt_record_read(folder, &records, NULL))
+		return;
+	if (!gt_json_bool_or(records, "artifacts", true)) {
+		json_t *lent = gt_plan_lent(plan, json_object_get(records, "stages"));
+		gt_testdir_remove_artifacts(folder, lent);
+		json_decref(lent);
+	}
+	json_decref(records);
 }

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "core/case.h"
+#include "run/plan.h"
 #include "run/rundir.h"
 
 struct gt_testdir {
@@ -45,7 +46,11 @@ GT_MUST_USE gt_code gt_testdir_keep(struct gt_testdir *dir, bool *lost, struct g
 // go as a whole: `name` may be a path below one.
 bool gt_testdir_keeps(const char *name);
 
-// Remove what is not kept.
-void gt_testdir_remove_artifacts(const struct gt_testdir *dir);
+// Remove from a test's folder what is not kept, but for the files of `lent` (gt_plan_lent(); NULL: none).
+void gt_testdir_remove_artifacts(const char *folder, const json_t *lent);
+
+// The same, in the folder of a test that has ended, if its records say that it is without artifacts: a
+// run may have been killed before all were gone.
+void gt_testdir_finish_removal(const char *folder, const struct gt_plan *plan);
 
 #endif // GT_RUN_TESTDIR_H

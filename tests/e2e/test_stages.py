@@ -1,6 +1,7 @@
 """The stages: their files, their options, doing some of them only, doing one again by hand."""
 
 import fcntl
+import json
 import os
 import shutil
 import unittest
@@ -293,6 +294,73 @@ class Stages(support.TestCase):
                          {name for name in ARTEFACTS if name.endswith((".json", ".log"))})
         _, run = self.some("lean", "--stages", "comparison", code=1)
         self.ends(run, "t", "results-summary", says="output.0.bin")
+
+    def test_no_artifacts_of_what_is_lent(self):
+        """What a run needs and does not make is an earlier one's: it stays, so that it can be run again."""
+        folder = self.copy_of_full("lent")
+        flags = ["--no-artifacts", "--tolerance", "0", "0"]
+        differs = np.frombuffer(abs(X).tobytes(), np.float32) + 1
+        self.change_output(folder, differs.tobytes())
+        _, run = self.some("lent", *flags, "--stages", "comparison", code=1)
+        self.ends(run, "t", "Numerics", "value", says="values differ")
+        self.assertEqual(set(os.listdir(folder)), ARTEFACTS)
+        _, run = self.some("lent", *flags, "--stages", "comparison", "--rerun-failed", code=1)
+        self.ends(run, "t", "Numerics", "value", says="values differ")
+        self.assertFalse(run["t"]["flaky"])
+        # What it makes goes; after that nothing is to be had of it.
+        _, run = self.some("lent", *flags, "--stages", "compiled_inference", "comparison", code=0)
+        self.assertEqual(set(os.listdir(folder)), ARTEFACTS - {"output.0.bin"})
+
+    def change_output(self, folder, data):
+        """As if the compiled program had given another value."""
+        value = support.hash_bytes(data)
+        with open(os.path.join(folder, "output.0.bin"), "wb") as f:
+            f.write(data)
+        record = support.read_json(os.path.join(folder, "output.json"))
+        record["values"][0]["hash"] = value
+        text = json.dumps(record)
+        support.write_text(os.path.join(folder, "output.json"), text)
+        hashes = {"output.0.bin": value, "output.json": support.hash_bytes(text.encode())}
+        stages = support.read_json(os.path.join(folder, "stages.json"))
+        for stage in stages["stages"].values():
+            for file in stage["files"] + stage["inputs"]:
+                file["hash"] = hashes.get(file["name"], file["hash"])
+        support.seal(os.path.join(folder, "stages.json"), stages)
+
+    def test_no_artifacts_of_loaded_inputs(self):
+        """Of all data sets, that in a folder of its own too."""
+        data = ([X], [abs(X)])
+        write_test(self.path("two", "t"), unary("Abs"), data, data)
+        flags = ["--suite", "two"]
+        self.run_tests("loaded", *flags, code=0)
+        support.write_text(self.path("never"), "t setup\n")
+        flags += ["--load-inputs", "--no-artifacts", "--expect", "never"]
+        for more in ((), ("--rerun-failed",)):
+            _, run = self.run_tests("loaded", *flags, *more, code=1)
+            self.ends(run, "t", "PASS")
+            self.assertFalse(run["t"]["flaky"])
+            self.assertEqual(set(os.listdir(run.folder("t"))),
+                             {name for name in ARTEFACTS if name.endswith((".json", ".log"))} |
+                             {"input.0.bin", "data_set_1"})
+            self.assertEqual(set(os.listdir(run.file("t", "data_set_1"))), {"input.0.bin", "input.json"})
+
+    def test_no_artifacts_after_a_kill(self):
+        """What was not yet removed when the runner died goes when the run goes on, if that is said again."""
+        for kept in (False, True):
+            with self.subTest(kept=kept):
+                folder = self.copy_of_full("cut")
+                self.some("cut", "--no-artifacts", code=0)
+                path = self.path("cut", "events.jsonl")
+                with open(path, "rb") as f:
+                    lines = f.readlines()
+                with open(path, "wb") as f:
+                    f.writelines(lines[:-1])  # without run-end
+                for name in ("model.onnx", "output.0.bin"):
+                    shutil.copy(self.path("full", "t", name), folder)
+                _, run = self.some("cut", "--resume", *([] if kept else ["--no-artifacts"]), code=0)
+                self.assertTrue(run.results["complete"])
+                self.assertEqual(os.path.exists(os.path.join(folder, "model.onnx")), kept)
+                self.assertEqual(os.path.exists(os.path.join(folder, "output.0.bin")), kept)
 
     def test_run_directory_of_before(self):
         before = self.full.json("t", "stages.json")

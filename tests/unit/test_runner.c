@@ -591,6 +591,17 @@ static void test_instance_dies_between_hooks(void **state)
 
 // --- many
 
+// Who is killed now has the end of the test, or all that it needs to be run again.
+static void look_when_a_test_ends(const json_t *event)
+{
+	const char *id = gt_json_string_or(event, "test", "");
+	if (strcmp(gt_json_string_or(event, "event", ""), "test-end") != 0)
+		return;
+	char *folder_name = gt_folder_name(id);
+	assert_true(is_there("%s/many/%s/model.onnx", folder_name));
+	free(folder_name);
+}
+
 static void test_many(void **state)
 {
 	(void)state;
@@ -603,6 +614,7 @@ static void test_many(void **state)
 	only_stages(GT_COUNTOF(ids), ids);
 	config.jobs = 8;
 	config.keep_artifacts = false;
+	on_event = look_when_a_test_ends;
 	assert_int_equal(run_in("many"), GT_OK);
 	assert_true(result.complete);
 	assert_int_equal(result.test_count, 200);

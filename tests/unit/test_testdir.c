@@ -350,7 +350,7 @@ static void test_artifacts(void **state)
 	                                    "sub/c.json", "dir.log/d.bin"};
 	for (size_t i = 0; i < GT_COUNTOF(files); i++)
 		put(files[i]);
-	gt_testdir_remove_artifacts(&dir);
+	gt_testdir_remove_artifacts(dir.path, NULL);
 	for (size_t i = 0; i < GT_COUNTOF(files); i++) {
 		char *path = gt_path_join("run/t", files[i]);
 		assert_int_equal(gt_is_file(path), gt_testdir_keeps(files[i]));
@@ -358,6 +358,30 @@ static void test_artifacts(void **state)
 		free(path);
 	}
 	assert_false(gt_is_folder("run/t/sub"));
+	// What is lent stays, in folders too, but never behind a link.
+	static const char *const lent[] = {"model.onnx", "sub/c.json", "sub/deep/d.bin", "sub/x", "link/x"};
+	json_t *names = json_array();
+	for (size_t i = 0; i < GT_COUNTOF(lent); i++)
+		json_array_append_new(names, json_string(lent[i]));
+	for (size_t i = 0; i < 4; i++)
+		put(lent[i]);
+	put("sub/e.json");
+	put("sub/deeper/d.bin");
+	put("model.onnx.data");
+	assert_int_equal(gt_make_folders("precious", &err), GT_OK);
+	assert_int_equal(gt_file_write("precious/y", "x", 1, &err), GT_OK);
+	assert_int_equal(symlink("../../precious", "run/t/link"), 0);
+	gt_testdir_remove_artifacts(dir.path, names);
+	for (size_t i = 0; i < 4; i++) {
+		char *path = gt_path_join("run/t", lent[i]);
+		assert_true(gt_is_file(path));
+		free(path);
+	}
+	assert_false(gt_is_file("run/t/sub/e.json") || gt_is_folder("run/t/sub/deeper"));
+	assert_false(gt_is_file("run/t/model.onnx.data"));
+	assert_int_equal(access("run/t/link", F_OK), -1);
+	assert_true(gt_is_file("precious/y"));
+	json_decref(names);
 	close_folder();
 	gt_rundir_close(&run);
 }
