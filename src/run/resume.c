@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "suite/suite.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -55,72 +56,47 @@ bool gt_resume_is_due(const struct gt_test_result *test, bool failed)
 
 // --- is it the same run? ---
 
-// A file that is read anew when its test runs. One that is gone is as good a fact as any.
+// A file is read anew when its test runs. One that is gone is as good a fact as any.
 static void put_file(struct gt_buf *text, const char *path)
 {
 	struct stat st = {0};
+	gt_buf_puts(text, path);
 	if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
 		gt_buf_printf(text, " %lld %lld.%09ld", (long long)st.st_size,
 		              (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	gt_buf_puts(text, "\n");
 }
 
-// Files of a folder whose names begin and end so.
-static void put_files(struct gt_buf *text, const char *folder, const char *prefix,
-                      const char *suffix)
-{
-	struct gt_names names = {0};
-	(void)!gt_list_folder(folder, &names, NULL);
-	for (size_t i = 0; i < names.count; i++) {
-		const char *name = names.items[i];
-		size_t n = strlen(name), end = strlen(suffix);
-		if (strncmp(name, prefix, strlen(prefix)) != 0 || n < end ||
-		    strcmp(name + n - end, suffix) != 0)
-			continue;
-		char *path = gt_path_join(folder, name);
-		gt_buf_puts(text, name);
-		put_file(text, path);
-		free(path);
-	}
-	gt_names_free(&names);
-}
-
-// The model and what lies beside it: external data of a model, modules that a test class imports.
-static void put_model(struct gt_buf *text, const struct gt_case *test)
-{
-	const char *slash = strrchr(test->model, '/');
-	const char *name = slash ? slash + 1 : test->model;
-	char *folder = slash ? gt_strndup(test->model, (size_t)(slash - test->model) + 1)
-	                     : gt_strdup(".");
-	const char *dot = strrchr(name, '.');
-	char *stem = gt_strndup(name, dot ? (size_t)(dot - name) : strlen(name));
-	put_file(text, test->model);
-	if (test->kind == GT_CASE_PYTHON)
-		put_files(text, folder, "", ".py");
-	else if (test->kind != GT_CASE_FAKE) // a folder of its own, or one with other models in it
-		put_files(text, folder, strcmp(name, "model.onnx") == 0 ? "" : stem, "");
-	free(stem);
-	free(folder);
-}
-
 char *gt_resume_fingerprint(const struct gt_case *test)
 {
 	struct gt_buf text = {0};
+	struct gt_names files = {0};
 	json_t *json = gt_case_to_json(test);
 	char *dump = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
 	if (!dump)
 		abort();
 	gt_buf_puts(&text, dump);
-	put_model(&text, test);
-	for (size_t i = 0; i < test->sets.count; i++)
-		put_files(&text, test->sets.items[i], "", "");
-	for (size_t i = 0; i < test->outputs.count; i++)
-		put_file(&text, test->outputs.items[i]);
+	gt_suite_files(test, &files);
+	for (size_t i = 0; i < files.count; i++)
+		put_file(&text, files.items[i]);
 	char *print = gt_format("%016" PRIx64, gt_hash64(text.data, text.length));
 	free(dump);
 	json_decref(json);
+	gt_names_free(&files);
 	gt_buf_free(&text);
 	return print;
+}
+
+// Has the file been written since the run began, as far as its time tells?
+static bool is_newer(const char *path, const struct gt_result *result)
+{
+	struct timespec began;
+	struct stat st;
+	if (!gt_clock_parse_wall(gt_json_string_or(result->run, "wall", ""), &began) ||
+	    stat(path, &st) != 0)
+		return false;
+	return st.st_mtim.tv_sec != began.tv_sec ? st.st_mtim.tv_sec > began.tv_sec
+	                                         : st.st_mtim.tv_nsec > began.tv_nsec;
 }
 
 static const struct gt_case *find_case(const struct gt_cases *cases, const char *id)
@@ -133,15 +109,37 @@ static const struct gt_case *find_case(const struct gt_cases *cases, const char 
 
 #define ADVICE "say what the run was begun with, or begin anew in this or another run directory"
 
-static gt_code check_test(const struct gt_test_result *then, const struct gt_case *now,
-                          const struct gt_expectations *expectations, struct gt_err *err)
+// Only their fingerprint is known of then, so which file it is can but be guessed.
+static gt_code refuse_files(const struct gt_result *result, const struct gt_case *test,
+                            struct gt_err *err)
+{
+	struct gt_names files = {0};
+	size_t i = 0;
+	gt_suite_files(test, &files);
+	while (i < files.count && !is_newer(files.items[i], result))
+		i++;
+	gt_code rc;
+	if (i < files.count)
+		rc = gt_fail(err, GT_BAD_USAGE, "the files of test '%s' are not what they were, '%s' has been "
+		             "changed since: begin the run anew", test->id, files.items[i]);
+	else
+		rc = gt_fail(err, GT_BAD_USAGE, "the files of test '%s' are not what they were (%s): begin the "
+		             "run anew", test->id,
+		             test->kind == GT_CASE_PYTHON ? "all Python files beside the class count"
+		                                          : "its model, external data and data sets count");
+	gt_names_free(&files);
+	return rc;
+}
+
+static gt_code check_test(const struct gt_result *result, const struct gt_test_result *then,
+                          const struct gt_case *now, const struct gt_expectations *expectations,
+                          struct gt_err *err)
 {
 	char *print = gt_resume_fingerprint(now);
 	bool same = strcmp(print, then->fingerprint) == 0;
 	free(print);
 	if (!same)
-		return gt_fail(err, GT_BAD_USAGE, "the files of test '%s' are not what they were: begin the "
-		               "run anew", now->id);
+		return refuse_files(result, now, err);
 	const struct gt_expectation *e =
 		expectations ? gt_expect_find(expectations, now->id, now->name) : NULL;
 	const char *expected = e ? e->status : GT_STATUS_PASS;
@@ -159,7 +157,7 @@ gt_code gt_resume_check_tests(const struct gt_result *result, const struct gt_ca
 		const struct gt_test_result *then = &result->tests[i];
 		const struct gt_case *now = &cases->items[i];
 		if (strcmp(then->id, now->id) == 0) {
-			gt_code rc = check_test(then, now, expectations, err);
+			gt_code rc = check_test(result, then, now, expectations, err);
 			if (rc)
 				return rc;
 		} else if (!gt_result_find(result, now->id)) {

@@ -24,10 +24,8 @@ void gt_resume_free(struct gt_resume *resume);
 // or, if `failed`, none that was expected?
 bool gt_resume_is_due(const struct gt_test_result *test, bool failed);
 
-// Fingerprint of a case, for the event "test": XXH3-64 of its JSON and of size and time of change of
-// its files, 16 hex digits: the model, what lies in its folder (of a model that is not called
-// model.onnx: what has its name in front; of a test class: Python files), the files of its data sets.
-// Allocated.
+// Fingerprint of a case, for the event "test": XXH3-64 of its JSON and of name, size and time of change
+// of its files (gt_suite_files()), 16 hex digits. Allocated.
 char *gt_resume_fingerprint(const struct gt_case *test);
 
 // Would this run be the one of the journal? Its tests must be `cases`, with the same files and the

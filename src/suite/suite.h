@@ -24,6 +24,11 @@ extern const char *const gt_suite_builtin[];
 GT_MUST_USE gt_code gt_suite_load(const char *spec, const char *onnx_folder,
                                   struct gt_cases *cases, struct gt_err *err);
 
+// Append the paths of all files that a case is made of, there or not: the model and the external data
+// that it names, or a test class's file and all Python files beside it; the files of its data sets, and
+// golden outputs. A model that is no model names none.
+void gt_suite_files(const struct gt_case *test, struct gt_names *out);
+
 // True if `spec` names a Python file, which the frontend has to list.
 bool gt_suite_is_python(const char *spec);
 

@@ -10,8 +10,11 @@ import subprocess
 import time
 import unittest
 
+import numpy as np
+from onnx import TensorProto, numpy_helper
+
 import support
-from support import BINARY, NODE_TESTS, Run, TestCase, environment, read_json, write_text
+from support import BINARY, NODE_TESTS, Run, TestCase, environment, read_json, unary, write_text
 
 FAKE = {"GAUNTLET_FAKE": "1"}
 SUITE = """{
@@ -245,7 +248,7 @@ class Resume(TestCase):
         """In place, so that no folder's time changes: outputs, external data, imported modules."""
         os.mkdir(self.path("files"))
         shutil.copytree(os.path.join(NODE_TESTS, "test_abs"), self.path("files", "abs"))
-        write_text(self.path("files", "abs", "weights.bin"), "12345678")
+        self.write_external(self.path("files", "other"))
         os.makedirs(self.path("files", "aaa"))
         write_text(self.path("files", "aaa", "model.onnx"), "garbage")
         os.makedirs(self.path("class"))
@@ -255,7 +258,7 @@ class Resume(TestCase):
                    "class B(OnnxTest):\n    pass\n")
         for suite, changed in (
                 ("files", ("abs", "test_data_set_0", "output_0.pb")), ("files", ("abs", "model.onnx")),
-                ("files", ("abs", "weights.bin")), ("class/c.py", ("helper.py",))):
+                ("files", ("other", "in", "weights.bin")), ("class/c.py", ("helper.py",))):
             with self.subTest(changed):
                 shutil.rmtree(self.path("before"), ignore_errors=True)
                 flags = ["--suite", suite, "-j", "1", "--stages", "setup", "import_model"]
@@ -265,7 +268,45 @@ class Resume(TestCase):
                     f.seek(-1, os.SEEK_END)
                     f.write(b"!")
                 self.refused("run", "-r", "before", *flags, "--resume", env=FAKE,
-                             says=["the files of test", "are not what they were"])
+                             says=["the files of test", "are not what they were",
+                                   f"'{path}' has been changed since"])
+        os.rename(path, path + ".away")
+        self.refused("run", "-r", "before", *flags, "--resume", env=FAKE,
+                     says=["the files of test", "are not what they were"])
+
+    def write_external(self, folder):
+        """A test whose model has its weights in a file in a folder beside it."""
+        proto = unary("Abs")
+        stored = numpy_helper.from_array(np.zeros(2, np.float32), "c")
+        stored.ClearField("raw_data")
+        stored.data_location = TensorProto.EXTERNAL
+        entry = stored.external_data.add()
+        entry.key, entry.value = "location", "in/weights.bin"
+        proto.graph.initializer.append(stored)
+        support.write_test(folder, proto)
+        os.mkdir(os.path.join(folder, "in"))
+        write_text(os.path.join(folder, "in", "weights.bin"), "12345678")
+
+    def test_what_is_no_file_of_a_case(self):
+        """A model alone in the current folder: its neighbours are nobody's, the log of the run among them."""
+        here = self.path("alone")
+        self.write_external(here)
+        shutil.copy(os.path.join(here, "model.onnx"), os.path.join(here, "other.onnx"))
+        for name in ("model.onnx", "other.onnx"):
+            with self.subTest(name):
+                shutil.rmtree(os.path.join(here, "test-run"), ignore_errors=True)
+                base = ["run", "--suite", name, "--expect", "none", "-j", "1"]
+                self.gauntlet(*base, "--stages", "setup", "import_model", cwd=here)
+                path = os.path.join(here, "test-run", "events.jsonl")
+                kept = lines(os.path.dirname(path))[:-1]  # killed before run-end
+                with open(path, "wb") as f:
+                    f.writelines(kept)
+                for neighbour in ("night.log", f"{name[:5]}.log", "model.txt"):
+                    write_text(os.path.join(here, neighbour), neighbour + " " + name)
+                ran = self.gauntlet(*base, "--stages", "setup", "import_model", "--resume", cwd=here)
+                self.assertNotIn("are not what they were", ran.err)
+                self.assertNotEqual(ran.code, 2, ran)
+                self.assertTrue(read_json(os.path.join(here, "test-run", "results.json"))["complete"])
 
     def test_rerun_that_was_killed(self):
         """Nothing has a result when it dies: there is something to go on with all the same."""
