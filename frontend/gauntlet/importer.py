@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from iree.compiler import ir
 from iree.compiler.extras import onnx_importer
 
-from gauntlet import files
+from gauntlet import files, worker
 from gauntlet.failure import Failure, describe, outside
 
 # Past this the checker and the shape inference refuse a model in memory.
@@ -49,9 +49,22 @@ def identity():
     return {
         "name": "frontend",
         "version": onnx.__version__,
-        "build": f"Python {platform.python_version()}, iree-base-compiler {compiler}",
+        "build": f"frontend {_own_hash()}, Python {platform.python_version()}, "
+                 f"iree-base-compiler {compiler}",
         "path": sys.executable,
     }
+
+
+def _own_hash():
+    """Of our own code: names and contents of all files of this package."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    code = bytearray()
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".py"):
+            with open(os.path.join(folder, name), "rb") as f:
+                data = f.read()
+            code += f"{name} {len(data)}\n".encode() + data
+    return worker.hash_bytes(bytes(code))[:16]
 
 
 def import_model(folder, target_opset, in_memory_max=None):

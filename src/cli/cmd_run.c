@@ -71,7 +71,7 @@ struct run_setup {
 	struct gt_run_config config;
 	struct gt_rundir rundir;
 	struct gt_resume resume; // what there is to go on with
-	json_t *argv;
+	json_t *argv, *program;
 };
 
 // What the user sees of a run, and is not waited for.
@@ -278,6 +278,7 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 	d->config.cases = &d->selected.cases;
 	d->config.tools = &d->tools;
 	d->config.argv = d->argv;
+	d->config.program = d->program;
 	d->config.keep_artifacts = !gt_arg_given(args, "no-artifacts");
 	return rc;
 }
@@ -291,6 +292,7 @@ static void clean_up(struct run_setup *d)
 	gt_options_free(&d->options);
 	gt_toolchain_free(&d->tools);
 	json_decref(d->argv);
+	json_decref(d->program);
 }
 
 static void do_nothing(int number)
@@ -397,7 +399,8 @@ int gt_cmd_run(int argc, char **argv)
 	gt_cli_parse(&command, argc, argv, &args, &done, &exit_code);
 	if (!done) {
 		struct gt_err err = {0};
-		struct run_setup d = {.argv = argv_json(argc, argv), .rundir = {.lock = -1}};
+		struct run_setup d = {.argv = argv_json(argc, argv),
+		                      .program = gt_toolchain_self("gauntlet", GT_VERSION), .rundir = {.lock = -1}};
 		gt_code rc = prepare(&d, &args, &err);
 		if (rc) {
 			exit_code = gt_cli_fail(&err);

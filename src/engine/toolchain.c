@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "engine/library.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -220,6 +221,14 @@ void gt_toolchain_find(struct gt_toolchain *out)
 	out->frontend_folder = find_frontend();
 	out->worker_library = find_worker();
 	free(deps);
+}
+
+json_t *gt_toolchain_self(const char *name, const char *version)
+{
+	char *path = gt_path_absolute("/proc/self/exe");
+	json_t *self = gt_engine_identity(name, version, gt_library_build_id(deps_folder), path);
+	free(path);
+	return self;
 }
 
 void gt_toolchain_free(struct gt_toolchain *t)

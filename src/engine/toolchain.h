@@ -8,7 +8,7 @@
 #ifndef GT_ENGINE_TOOLCHAIN_H
 #define GT_ENGINE_TOOLCHAIN_H
 
-#include "base/status.h"
+#include "base/json.h"
 
 // Owns everything; a member is NULL when the thing was not found. Versions come from the wheels'
 // *.dist-info folder names, "" if there is none.
@@ -27,6 +27,10 @@ struct gt_toolchain {
 
 void gt_toolchain_find(struct gt_toolchain *out);
 void gt_toolchain_free(struct gt_toolchain *t);
+
+// What this program is itself: {"name": `name`, "version", "build", "path"}, as engines tell of theirs. The
+// build is the linker's build-id: another program has another one. New.
+json_t *gt_toolchain_self(const char *name, const char *version);
 
 // What every run needs: NULL members, and folders that IREE's unquoted link command cannot stand,
 // are one sentence that says what to do.

@@ -36,7 +36,7 @@ GT_MUST_USE gt_code gt_resume_check_tests(const struct gt_result *result,
                                           struct gt_err *err);
 
 // ... and with the options, stages, limits and tools of `start`, the event run-start as this run
-// would write it; tools that `start` lacks are not compared. GT_BAD_USAGE names the member that
+// would write it; tools that one of both lacks are not compared, but for Gauntlet itself. GT_BAD_USAGE names the member that
 // differs, and both values.
 GT_MUST_USE gt_code gt_resume_check_start(const struct gt_result *result, const json_t *start,
                                           struct gt_err *err);

@@ -174,6 +174,8 @@ static json_t *run_start_event(const struct gt_runner *r)
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
 		if (r->needs[i] && i != GT_HOST_PLAIN && r->pools[i].identity)
 			gt_json_set(tools, gt_host_name(i), json_incref(r->pools[i].identity));
+	if (c->program)
+		gt_json_set(tools, "gauntlet", json_deep_copy(c->program));
 	json_t *stages = json_array();
 	for (enum gt_stage_id s = 0; s < GT_STAGE_COUNT; s++)
 		if (c->plan.stages[s])
@@ -526,9 +528,9 @@ static gt_code run_loop(struct gt_runner *r)
 static gt_code prepare_resume(struct gt_runner *r)
 {
 	const struct gt_run_config *c = r->config;
-	gt_code rc = gt_resume_check_tests(r->result, c->cases, c->expectations, r->err);
+	gt_code rc = check_start(r); // first: another Gauntlet may see other files and other tests
 	if (!rc)
-		rc = check_start(r);
+		rc = gt_resume_check_tests(r->result, c->cases, c->expectations, r->err);
 	if (!rc)
 		audit(r, false, "it is run again");
 	for (size_t i = 0; !rc && i < r->result->test_count; i++) {

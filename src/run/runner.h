@@ -19,6 +19,7 @@ struct gt_run_config {
 	const struct gt_expectations *expectations; // NULL: every test must pass
 	const struct gt_toolchain *tools;
 	const json_t *argv; // for the record
+	const json_t *program; // what this program is (gt_toolchain_self()), for the record; NULL: not said
 	int jobs;           // tests at once, at least 1; see gt_run_room()
 	size_t max_failures; // stop after so many more tests that did not end as expected; 0: never
 	bool keep_artifacts;

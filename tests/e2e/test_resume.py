@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import random
 import shutil
@@ -307,6 +308,64 @@ class Resume(TestCase):
                 self.assertNotIn("are not what they were", ran.err)
                 self.assertNotEqual(ran.code, 2, ran)
                 self.assertTrue(read_json(os.path.join(here, "test-run", "results.json"))["complete"])
+
+    def another(self, folder, env, flags, says):
+        """Going on with what has just been changed is refused, and the journal stays."""
+        before = lines(self.path(folder))
+        self.refused("run", "-r", folder, *flags, "--resume", env={**FAKE, **env}, says=says)
+        self.assertEqual(lines(self.path(folder)), before)
+
+    def test_refused_when_gauntlet_changed(self):
+        """Setup, inputs, postprocessing, comparison and every judgement are its own."""
+        os.mkdir(self.path("bin"))
+        program = shutil.copy(BINARY, self.path("bin", "gauntlet"))
+        shutil.copy(os.path.join(os.path.dirname(BINARY), "libgauntlet_worker.so"), self.path("bin"))
+        flags = ["--suite", "x.fake", "-j", "1", "--max-failures", "1", "--stages", "setup",
+                 "construct_inputs"]
+        subprocess.run([program, "run", "-r", "build", *flags], cwd=self.here,
+                       env=environment(**FAKE), stdin=subprocess.DEVNULL, capture_output=True)
+        tool = read_json(self.path("build", "results.json"))["run"]["tools"]["gauntlet"]
+        self.assertEqual((tool["name"], tool["path"]), ("gauntlet", os.path.realpath(program)))
+        self.assertRegex(tool["version"], r"^\d+\.\d+\.\d+$")
+        build = bytes.fromhex(tool["build"])
+        with open(program, "rb") as f:
+            code = f.read()
+        self.assertEqual(code.count(build), 1)
+        os.remove(program)
+        with open(program, "wb") as f:
+            f.write(code.replace(build, build[::-1]))
+        os.chmod(program, 0o755)
+        before = lines(self.path("build"))
+        done = subprocess.run([program, "run", "-r", "build", *flags, "--resume"], cwd=self.here,
+                              env=environment(**FAKE), stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn(f"the run was begun with tools.gauntlet.build '{build.hex()}' where this one says "
+                      f"'{build[::-1].hex()}'", done.stderr)
+        self.assertEqual(lines(self.path("build")), before)
+
+    def test_refused_when_an_older_gauntlet_began(self):
+        """One that did not yet say which it was."""
+        shutil.copytree(self.path("whole"), self.path("older"))
+        # The sum of a line is the lower half of what a file of more than 240 bytes has.
+        first, *rest = lines(self.path("older"))
+        event = json.loads(first)
+        del event["tools"]["gauntlet"], event["sum"]
+        text = json.dumps(event, separators=(",", ":"), ensure_ascii=False)[:-1]
+        with open(self.path("older", "events.jsonl"), "wb") as f:
+            f.writelines([f'{text},"sum":"{support.hash_bytes(text.encode())[16:]}"}}\n'.encode(), *rest])
+        self.another("older", {}, FLAGS, says=["tools.gauntlet nothing where this one says"])
+
+    def test_refused_when_the_frontend_changed(self):
+        shutil.copytree(os.path.join(support.ROOT, "frontend"), self.path("frontend"),
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        env = {"GAUNTLET_FRONTEND": self.path("frontend")}
+        flags = ["--suite", "x.fake", "-j", "1", "--max-failures", "1", "--stages", "setup",
+                 "import_model"]
+        self.run_tests("old-frontend", *flags, env={**FAKE, **env}, code=1)
+        with open(self.path("frontend", "gauntlet", "importer.py"), "a", encoding="utf-8") as f:
+            f.write("# one line more\n")
+        self.another("old-frontend", env, flags, says=["tools.frontend.build", "frontend "])
 
     def test_rerun_that_was_killed(self):
         """Nothing has a result when it dies: there is something to go on with all the same."""

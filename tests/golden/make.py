@@ -31,7 +31,7 @@ class Run:
         self.add("run-start", format=1, run="2026-01-31T08:15:30-4711",
                  wall="2026-01-31T08:15:30.123Z", argv=["gauntlet", "run", "onnx-node"],
                  options={**OPTIONS, **(options or {})},
-                 tools={kind: TOOL for kind in ("frontend", "compiler", "reference", "runtime")},
+                 tools={kind: TOOL for kind in ("gauntlet", "frontend", "compiler", "reference", "runtime")},
                  jobs=2, stages=self.stages, tests=len(tests))
         for test, expect, reason in tests:
             self.add("test", test=test, name=test, suite="onnx-node", folder="folder-of-it",
