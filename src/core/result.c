@@ -538,6 +538,12 @@ gt_code gt_result_load(const char *folder, struct gt_result *out, struct gt_err 
 	return rc;
 }
 
+size_t gt_result_selected(const struct gt_result *r)
+{
+	int64_t tests = gt_json_integer_or(r->run, "tests", 0);
+	return tests > (int64_t)r->test_count ? (size_t)tests : r->test_count;
+}
+
 size_t gt_result_failures(const struct gt_result *r)
 {
 	return r->verdicts[GT_VERDICT_FAIL] + r->verdicts[GT_VERDICT_XPASS];

@@ -67,6 +67,9 @@ GT_MUST_USE gt_code gt_result_load(const char *folder, struct gt_result *out, st
 // Append the content of results.json (docs/schema/results.schema.json).
 void gt_result_write(const struct gt_result *r, struct gt_buf *out);
 
+// How many tests the run has: those of a run that died while it named them too.
+size_t gt_result_selected(const struct gt_result *r);
+
 // How many tests ended otherwise than expected.
 size_t gt_result_failures(const struct gt_result *r);
 

@@ -263,7 +263,7 @@ static gt_code write_markdown(const struct gt_result *r, const char *path, struc
 	struct counts c = count(r);
 	if (!r->complete)
 		gt_buf_printf(&out, "**INCOMPLETE RUN: %zu of %zu tests have a result**\n\n",
-		              c.total, r->test_count);
+		              c.total, gt_result_selected(r));
 	put_summaries(&out, &c);
 	put_detail(&out, r);
 	gt_code rc = gt_file_write(path, out.data, out.length, err);

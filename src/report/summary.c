@@ -35,6 +35,8 @@ struct row {
 static struct row count_row(const struct gt_result *r, const char *status)
 {
 	struct row row = {.status = status};
+	if (!*status)
+		row.count = gt_result_selected(r) - r->test_count;
 	for (size_t i = 0; i < r->test_count; i++) {
 		const struct gt_test_result *t = &r->tests[i];
 		if (strcmp(t->status, status) != 0)
@@ -189,7 +191,7 @@ static void print_notes(struct summary *s)
 static void print_stages(struct summary *s)
 {
 	const struct gt_result *r = s->result;
-	if (r->test_count == 0)
+	if (gt_result_selected(r) == 0)
 		return;
 	heading(s, "Status                tests  expected unexpected  why");
 	for (int i = 0; i < GT_STAGE_COUNT; i++) {
@@ -354,7 +356,8 @@ static void print_counts(struct summary *s)
 {
 	const struct gt_result *r = s->result;
 	struct gt_buf head = {0}, plain = {0};
-	gt_buf_printf(&head, "%zu %s in ", r->test_count, r->test_count == 1 ? "test" : "tests");
+	size_t all = gt_result_selected(r);
+	gt_buf_printf(&head, "%zu %s in ", all, all == 1 ? "test" : "tests");
 	gt_text_seconds(&head, r->seconds);
 	put_counts(r, gt_text_palette(false), &plain);
 	bool fits = head.length + 2 + plain.length <= s->width;
@@ -367,7 +370,7 @@ static void print_counts(struct summary *s)
 	print_resumed(s);
 	if (r->complete)
 		return;
-	size_t none = r->verdicts[GT_VERDICT_NONE];
+	size_t none = r->verdicts[GT_VERDICT_NONE] + all - r->test_count;
 	char *reason = r->reason ? gt_text_line(r->reason) : gt_strdup("");
 	gt_buf_printf(s->out, "%sINCOMPLETE%s%s%s%s: ", s->color->red, s->color->off,
 	              *reason ? " (" : "", reason, *reason ? ")" : "");
@@ -376,7 +379,7 @@ static void print_counts(struct summary *s)
 	if (unbacked)
 		gt_buf_puts(s->out, "there are results that the files do not back\n");
 	else if (none)
-		gt_buf_printf(s->out, "%zu of %zu tests have no result\n", none, r->test_count);
+		gt_buf_printf(s->out, "%zu of %zu tests have no result\n", none, all);
 	else
 		gt_buf_puts(s->out, "the run did not reach its end\n");
 }

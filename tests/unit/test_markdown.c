@@ -147,6 +147,11 @@ static void test_json(void **state)
 	assert_non_null(strstr(text, "**TOTAL TESTS = 3**"));
 	assert_null(strstr(text, "unfinished"));
 	free(text);
+	json_object_set_new(r.run, "tests", json_integer(9)); // it died while it named them
+	report(&r, "sorted.md");
+	text = content("sorted.md");
+	assert_memory_equal(text, "**INCOMPLETE RUN: 3 of 9 tests have a result**\n", 47);
+	free(text);
 	gt_result_free(&r);
 }
 

@@ -219,8 +219,24 @@ static void test_incomplete(void **state)
 		     "INCOMPLETE (interrupted): 2 of 3 tests have no result\n"
 		     "results  the/run/results.json\n"
 		     "journal  the/run/events.jsonl\n");
-	struct gt_result r;
+	struct gt_result r = {0};
 	struct gt_buf out = {0};
+	// It died while it named its tests.
+	struct builder b = {.result = &r};
+	build_apply(&b, json_pack("{s:s,s:i,s:i,s:{},s:i,s:[s]}", "event", "run-start", "format", 1, "tests", 3,
+	                          "options", "jobs", 2, "stages", "setup"));
+	for (int named = 0; named < 2; named++) {
+		gt_report_summary(&r, "f", true, 80, false, &out);
+		assert_non_null(strstr(out.data, "  no result               3\n"));
+		assert_non_null(strstr(out.data, "\n3 tests in "));
+		assert_non_null(strstr(out.data, "INCOMPLETE: 3 of 3 tests have no result\n"));
+		gt_buf_free(&out);
+		out = (struct gt_buf){0};
+		if (!named)
+			build_apply(&b, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "event", "test", "test", "a", "name",
+			                          "a", "suite", "s", "folder", "f", "expect", "PASS", "reason", ""));
+	}
+	gt_result_free(&r);
 	build_run(&r, tests, 1);
 	r.complete = false;
 	gt_report_summary(&r, "f", true, 80, false, &out);
