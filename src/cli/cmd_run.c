@@ -39,7 +39,7 @@ static const struct gt_arg_row rows[] = {
 	 "expected statuses (default: the shipped file of the suite, if there is one; 'none': every "
 	 "test must pass)"},
 	{0, "update-expect", GT_ARG_FLAG, NULL,
-	 "write what happened into the file of expected statuses"},
+	 "write what happened into the file of expected statuses, if the run is complete"},
 	GT_REPORTING_ROWS,
 	{'v', "verbose", GT_ARG_FLAG, NULL, "show also tests that end as expected"},
 	{'h', "help", GT_ARG_FLAG, NULL, "print this help"},
@@ -336,6 +336,21 @@ static int close_view(struct view *v, int exit_code)
 	return exit_code;
 }
 
+static int update_expectations(const struct run_setup *d, bool complete, int exit_code)
+{
+	struct gt_err err = {0};
+	if (!complete) { // half a run would unlearn what the other half has to say
+		char *text = gt_format("flag '--update-expect': '%s' stays as it is, as the run is incomplete",
+		                       d->expect_path);
+		gt_cli_say(text);
+		free(text);
+		return exit_code;
+	}
+	if (gt_expect_update(d->expect_path, &d->resume.result, &err))
+		return gt_cli_fail(&err);
+	return exit_code == GT_EXIT_FAILED ? GT_EXIT_OK : exit_code; // what happened is now expected
+}
+
 // Write what is to be kept of the run. Returns the exit code; the run directory is closed then.
 static int report(struct run_setup *d, const struct gt_args *args, gt_code rc, struct view *v,
                   struct gt_err *err)
@@ -349,12 +364,8 @@ static int report(struct run_setup *d, const struct gt_args *args, gt_code rc, s
 		int code = gt_reporting_write(args, result, d->rundir.path, &has_results);
 		exit_code = exit_code ? exit_code : code;
 	}
-	if (!rc && gt_arg_given(args, "update-expect") && result->complete) {
-		if (gt_expect_update(d->expect_path, result, err))
-			exit_code = gt_cli_fail(err);
-		else if (exit_code == GT_EXIT_FAILED)
-			exit_code = GT_EXIT_OK; // what happened is now what is expected
-	}
+	if (gt_arg_given(args, "update-expect") && !refused)
+		exit_code = update_expectations(d, !rc && result->complete, exit_code);
 	if (reported)
 		gt_reporting_summarise(result, d->rundir.path, has_results, &v->terminal, &v->out);
 	gt_rundir_close(&d->rundir);

@@ -143,11 +143,16 @@ static gt_code check_test(const struct gt_result *result, const struct gt_test_r
 	const struct gt_expectation *e =
 		expectations ? gt_expect_find(expectations, now->id, now->name) : NULL;
 	const char *expected = e ? e->status : GT_STATUS_PASS;
-	if (strcmp(expected, then->expected) != 0)
+	if (strcmp(expected, then->expected) == 0)
+		return GT_OK;
+	if (expectations && is_newer(expectations->path, result)) // by --update-expect, or by hand
 		return gt_fail(err, GT_BAD_USAGE,
-		               "test '%s' is expected to end as %s, where the run was begun with %s: " ADVICE,
-		               now->id, expected, then->expected);
-	return GT_OK;
+		               "'%s' has been changed since the run was begun: test '%s' is expected to end as "
+		               "%s now, where it was %s: begin anew in this or another run directory",
+		               expectations->path, now->id, expected, then->expected);
+	return gt_fail(err, GT_BAD_USAGE,
+	               "test '%s' is expected to end as %s, where the run was begun with %s: " ADVICE,
+	               now->id, expected, then->expected);
 }
 
 gt_code gt_resume_check_tests(const struct gt_result *result, const struct gt_cases *cases,

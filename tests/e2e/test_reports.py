@@ -200,6 +200,28 @@ class Expected(support.TestCase):
         self.assertTrue(text.startswith("# mine\n\nother PASS keep\nbad setup "), text)
         self.assertIn("\ngood PASS", text)  # this file lists what passes
 
+    def test_no_update_from_a_run_that_is_incomplete(self):
+        text = "good setup\nbad compilation\n"
+        write_text(self.path("e.expect"), text)
+        ran = self.gauntlet("run", "-r", "some", "--suite", "suite", "--expect", "e.expect", "-j", "1",
+                            "--update-expect", "--max-failures", "1", "bad", "good")
+        self.assertEqual(ran.code, 1, ran)
+        self.assertEqual(ran.err, "gauntlet: flag '--update-expect': 'e.expect' stays as it is, as the "
+                                  "run is incomplete\n")
+        self.assertEqual(read_text(self.path("e.expect")), text)
+
+    def test_an_update_changes_what_the_run_was_begun_with(self):
+        text = "good setup\n"
+        write_text(self.path("e.expect"), text)
+        flags = ["run", "-r", "updated", "--suite", "suite", "--expect", "e.expect", "bad", "good"]
+        self.assertEqual(self.gauntlet(*flags, "--update-expect").code, 0)
+        for more in ("--resume", "--rerun-failed"):
+            err = self.refused(*flags, more, says=[
+                "'e.expect' has been changed since the run was begun", "test 'bad'",
+                "expected to end as setup", "where it was PASS"])
+            self.assertIn("begin anew", err)
+            self.assertNotIn("say what the run was begun with", err)
+
     def test_update_learns_nothing_from_half_a_test(self):
         text = "good import_model\n"
         self.go(text, "--update-expect", "good", code=0)
