@@ -80,12 +80,11 @@ static gt_code check_version(const char *path, struct gt_err *err)
 static gt_code load(const struct gt_toolchain *tools, json_t **identity, struct gt_err *err)
 {
 	const char *path = tools->compiler_library;
-	if (!path)
-		return gt_fail(err, GT_NOT_FOUND,
-		               "libIREECompiler.so was not found; run 'make' in the project folder or set "
-		               "GAUNTLET_IREE_COMPILER");
 	void *library = NULL;
-	gt_code rc = gt_library_open(path, &library, err);
+	// Whoever loads the compiler runs its linker too, through a shell that gets the path unquoted.
+	gt_code rc = gt_toolchain_check_tool(tools, GT_TOOL_COMPILER, err);
+	if (!rc)
+		rc = gt_library_open(path, &library, err);
 	if (!rc)
 		rc = gt_library_bind(library, path, symbols, GT_COUNTOF(symbols), err);
 	if (!rc)

@@ -246,39 +246,67 @@ void gt_toolchain_free(struct gt_toolchain *t)
 	*t = (struct gt_toolchain){0};
 }
 
-static gt_code check_member(const char *member, const char *thing, const char *name,
-                            struct gt_err *err)
+static const struct {
+	const char *thing, *variable;
+	bool is_beside; // the interpreter: in its site-packages
+} rows[GT_TOOL_COUNT] = {
+	[GT_TOOL_PYTHON] = {"Python interpreter", "GAUNTLET_PYTHON", false},
+	[GT_TOOL_COMPILER] = {"libIREECompiler.so", "GAUNTLET_IREE_COMPILER", true},
+	[GT_TOOL_ONNXRUNTIME] = {"libonnxruntime.so", "GAUNTLET_ONNXRUNTIME", true},
+	[GT_TOOL_ONNX] = {"onnx package", "GAUNTLET_ONNX", true},
+	[GT_TOOL_FRONTEND] = {"frontend folder", "GAUNTLET_FRONTEND", false},
+	[GT_TOOL_WORKER] = {"libgauntlet_worker.so", "GAUNTLET_WORKER", false},
+};
+
+static const char *member(const struct gt_toolchain *t, enum gt_tool tool)
 {
-	if (member)
-		return GT_OK;
-	const char *given = variable(name);
+	const char *const members[GT_TOOL_COUNT] = {
+		[GT_TOOL_PYTHON] = t->python,
+		[GT_TOOL_COMPILER] = t->compiler_library,
+		[GT_TOOL_ONNXRUNTIME] = t->onnxruntime_library,
+		[GT_TOOL_ONNX] = t->onnx_folder,
+		[GT_TOOL_FRONTEND] = t->frontend_folder,
+		[GT_TOOL_WORKER] = t->worker_library,
+	};
+	return members[tool];
+}
+
+const char *gt_toolchain_variable(enum gt_tool tool)
+{
+	if (variable(rows[tool].variable))
+		return rows[tool].variable;
+	return rows[tool].is_beside && variable("GAUNTLET_PYTHON") ? "GAUNTLET_PYTHON" : NULL;
+}
+
+static gt_code fail_missing(const struct gt_toolchain *t, enum gt_tool tool, struct gt_err *err)
+{
+	const char *thing = rows[tool].thing, *name = rows[tool].variable, *given = variable(name);
 	if (given)
 		return gt_fail(err, GT_NOT_FOUND, "%s names '%s', where there is no %s", name, given, thing);
+	if (t->python && gt_toolchain_variable(tool))
+		return gt_fail(err, GT_NOT_FOUND,
+		               "'%s', which GAUNTLET_PYTHON names, has no %s beside it: name the interpreter of "
+		               "an environment that has it, or set %s", t->python, thing, name);
 	return gt_fail(err, GT_NOT_FOUND,
 	               "%s was not found; run 'make' in the project folder or set %s", thing, name);
 }
 
-gt_code gt_toolchain_check(const struct gt_toolchain *t, struct gt_err *err)
+gt_code gt_toolchain_check_tool(const struct gt_toolchain *t, enum gt_tool tool, struct gt_err *err)
 {
-	const struct {
-		const char *member, *thing, *variable;
-	} needed[] = {
-		{t->python, "Python interpreter", "GAUNTLET_PYTHON"},
-		{t->compiler_library, "libIREECompiler.so", "GAUNTLET_IREE_COMPILER"},
-		{t->onnxruntime_library, "libonnxruntime.so", "GAUNTLET_ONNXRUNTIME"},
-		{t->onnx_folder, "onnx package", "GAUNTLET_ONNX"},
-		{t->frontend_folder, "frontend folder", "GAUNTLET_FRONTEND"},
-		{t->worker_library, "libgauntlet_worker.so", "GAUNTLET_WORKER"},
-	};
-	for (size_t i = 0; i < GT_COUNTOF(needed); i++) {
-		gt_code rc = check_member(needed[i].member, needed[i].thing, needed[i].variable, err);
-		if (rc)
-			return rc;
-	}
-	if (!gt_path_is_plain(t->compiler_library))
+	if (!member(t, tool))
+		return fail_missing(t, tool, err);
+	if (tool == GT_TOOL_COMPILER && !gt_path_is_plain(t->compiler_library))
 		return gt_fail(err, GT_BAD_USAGE,
 		               "'%s' has a character that IREE's link command cannot stand; move it to a "
 		               "path of letters, digits and _./+-",
 		               t->compiler_library);
 	return GT_OK;
+}
+
+gt_code gt_toolchain_check(const struct gt_toolchain *t, struct gt_err *err)
+{
+	gt_code rc = GT_OK;
+	for (enum gt_tool tool = 0; !rc && tool < GT_TOOL_COUNT; tool++)
+		rc = gt_toolchain_check_tool(t, tool, err);
+	return rc;
 }

@@ -32,8 +32,25 @@ void gt_toolchain_free(struct gt_toolchain *t);
 // build is the linker's build-id: another program has another one. New.
 json_t *gt_toolchain_self(const char *name, const char *version);
 
-// What every run needs: NULL members, and folders that IREE's unquoted link command cannot stand,
-// are one sentence that says what to do.
+enum gt_tool {
+	GT_TOOL_PYTHON,
+	GT_TOOL_COMPILER,
+	GT_TOOL_ONNXRUNTIME,
+	GT_TOOL_ONNX,
+	GT_TOOL_FRONTEND,
+	GT_TOOL_WORKER,
+	GT_TOOL_COUNT,
+};
+
+// Was it found, and can it be used where it is? What is not so is one sentence that says what to do: a
+// missing tool, and a compiler in a folder that IREE's unquoted link command cannot stand.
+GT_MUST_USE gt_code gt_toolchain_check_tool(const struct gt_toolchain *t, enum gt_tool tool,
+                                            struct gt_err *err);
+
+// What every run needs: all of them.
 GT_MUST_USE gt_code gt_toolchain_check(const struct gt_toolchain *t, struct gt_err *err);
+
+// The environment variable that is set and decides where the tool is looked for; NULL: none.
+const char *gt_toolchain_variable(enum gt_tool tool);
 
 #endif // GT_ENGINE_TOOLCHAIN_H

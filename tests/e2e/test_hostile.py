@@ -1,5 +1,6 @@
 """Names and text from outside stay text: in files, paths, commands, on terminals and in reports."""
 
+import importlib.util
 import json
 import os
 import re
@@ -298,6 +299,19 @@ class Tells(Base):
                 self.assertRegex(path, r"\A[A-Za-z0-9_./+=:-]+\Z")
         self.assertFalse(any(os.path.exists(home) for home in homes))  # they are gone with the run
         self.assertNotIn("pwned", os.listdir(self.here))
+
+    def test_path_of_the_compiler(self):
+        """Its folder stands in the linker's command, too: whoever loads it refuses one that would run."""
+        self.run_tests("by-hand", "--suite", "class.py", code=0)
+        libraries = os.path.dirname(importlib.util.find_spec("iree.compiler._mlir_libs").origin)
+        link = self.path("c ;touch pwned;")
+        os.symlink(libraries, link)
+        env = {"GAUNTLET_IREE_COMPILER": os.path.join(link, "libIREECompiler.so")}
+        for arguments in (["run", "--suite", "class.py", "-r", "never"],
+                          ["stage", "compilation", "by-hand/tells"]):
+            self.refused(*arguments, says=["c ;touch pwned;", "letters, digits and _./+-"], env=env)
+        self.assertNotIn("pwned", os.listdir(self.here))
+        self.assertNotIn("never", os.listdir(self.here))
 
     def test_test_class(self):
         _, run = self.run_tests("class", "--suite", "class.py", code=0, env=self.SECRETS)
