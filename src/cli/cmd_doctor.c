@@ -30,6 +30,8 @@ static const struct gt_arg_command command = {
 
 struct findings {
 	int problems;
+	bool make_helps; // at least against one of them
+	bool missing[GT_TOOL_COUNT];
 	char *versions[GT_HOST_COUNT];
 };
 
@@ -42,24 +44,60 @@ static void line(const char *label, const char *text)
 	gt_buf_free(&b);
 }
 
-static void problem(struct findings *f, const char *label, const char *text)
+// `variable` (may be NULL) has led to what is wrong: nothing that is installed mends that.
+static void problem(struct findings *f, const char *label, const char *text, const char *variable)
 {
-	char *marked = gt_format("PROBLEM: %s", text);
+	bool named = !variable || strstr(text, variable);
+	char *marked = named ? gt_format("PROBLEM: %s", text)
+	                     : gt_format("PROBLEM: %s; %s names it", text, variable);
 	line(label, marked);
 	free(marked);
 	f->problems++;
+	f->make_helps = f->make_helps || !variable;
 }
+
+static void check_tools(struct findings *f, const struct gt_toolchain *tools)
+{
+	for (enum gt_tool tool = 0; tool < GT_TOOL_COUNT; tool++) {
+		struct gt_err err = {0};
+		f->missing[tool] = gt_toolchain_check_tool(tools, tool, &err) != GT_OK;
+		if (f->missing[tool])
+			problem(f, "tools", err.text, gt_toolchain_variable(tool));
+	}
+}
+
+// What hosts need of the tools. The plain one and the runtime's need nothing that is not built in.
+static const enum gt_tool frontend_tools[] = {GT_TOOL_PYTHON, GT_TOOL_ONNX, GT_TOOL_FRONTEND,
+                                              GT_TOOL_WORKER};
+static const enum gt_tool compiler_tools[] = {GT_TOOL_COMPILER};
+static const enum gt_tool reference_tools[] = {GT_TOOL_ONNXRUNTIME};
+
+static const struct {
+	const enum gt_tool *tools;
+	size_t count;
+} needs[GT_HOST_COUNT] = {
+	[GT_HOST_FRONTEND] = {frontend_tools, GT_COUNTOF(frontend_tools)},
+	[GT_HOST_COMPILER] = {compiler_tools, GT_COUNTOF(compiler_tools)},
+	[GT_HOST_REFERENCE] = {reference_tools, GT_COUNTOF(reference_tools)},
+};
 
 // Start the host of an engine: the only proof that a library works is that it loads.
 static void check_host(struct findings *f, enum gt_host_kind kind, const char *label,
                        const struct gt_toolchain *tools)
 {
 	struct gt_err err = {0};
+	const char *variable = NULL;
+	for (size_t i = 0; i < needs[kind].count; i++) {
+		enum gt_tool tool = needs[kind].tools[i];
+		if (f->missing[tool])
+			return; // that has been said
+		variable = variable ? variable : gt_toolchain_variable(tool);
+	}
 	json_t *detail = NULL, *identity = NULL;
 	json_t *request = json_pack("{s:s}", "action", "devices");
 	gt_code rc = gt_ask(kind, tools, request, LIMIT_S, &detail, &identity, NULL, &err);
 	if (rc) {
-		problem(f, label, err.text);
+		problem(f, label, err.text, variable);
 	} else {
 		char *text = gt_format("%s  %s", gt_json_string_or(identity, "version", "?"),
 		                       gt_json_string_or(identity, "path", ""));
@@ -92,7 +130,7 @@ static void check_fit(struct findings *f)
 	}
 	char *text = gt_format("the compiler is %s, the runtime %s: modules may not load; install the "
 	                       "wheel iree-base-compiler==%s", compiler, runtime, runtime);
-	problem(f, "fit", text);
+	problem(f, "fit", text, gt_toolchain_variable(GT_TOOL_COMPILER));
 	free(text);
 }
 
@@ -120,11 +158,9 @@ int gt_cmd_doctor(int argc, char **argv)
 		return exit_code;
 	struct findings f = {0};
 	struct gt_toolchain tools;
-	struct gt_err err = {0};
 	gt_toolchain_find(&tools);
 	line("gauntlet", GT_VERSION);
-	if (gt_toolchain_check(&tools, &err))
-		problem(&f, "tools", err.text);
+	check_tools(&f, &tools);
 	check_host(&f, GT_HOST_COMPILER, "compiler", &tools);
 	check_host(&f, GT_HOST_RUNTIME, "runtime", &tools);
 	check_host(&f, GT_HOST_REFERENCE, "onnxruntime", &tools);
@@ -133,8 +169,8 @@ int gt_cmd_doctor(int argc, char **argv)
 	check_fit(&f);
 	check_isolation();
 	if (f.problems)
-		printf("\n%d problem%s; 'make' in the project folder prepares everything that is missing\n",
-		       f.problems, f.problems == 1 ? "" : "s");
+		printf("\n%d problem%s%s\n", f.problems, f.problems == 1 ? "" : "s",
+		       f.make_helps ? "; 'make' in the project folder prepares everything that is missing" : "");
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
 		free(f.versions[i]);
 	gt_toolchain_free(&tools);

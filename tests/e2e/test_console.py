@@ -147,6 +147,30 @@ class Console(support.TestCase):
         ran = self.gauntlet("doctor", env={"GAUNTLET_ONNXRUNTIME": "/nonexistent/x"})
         self.assertEqual(ran.code, 2, ran)
         self.assertRegex(ran.out, r"(?m)^tools +PROBLEM: GAUNTLET_ONNXRUNTIME names '/nonexist")
+        self.assertTrue(ran.out.endswith("\n1 problem\n"), ran)
+
+    def test_doctor_names_what_is_to_be_done(self):
+        """Each cause once, and `make` only where that helps: not against a variable."""
+        for env, says in (({"GAUNTLET_FRONTEND": "/nonexistent"},
+                           ["tools        PROBLEM: GAUNTLET_FRONTEND names '/nonexistent'"]),
+                          ({"GAUNTLET_IREE_COMPILER": "/etc/passwd"},
+                           ["compiler     PROBLEM: cannot load '/etc/passwd'",
+                            "; GAUNTLET_IREE_COMPILER names it"]),
+                          ({"GAUNTLET_PYTHON": "/bin/true"},
+                           [f"'/bin/true', which GAUNTLET_PYTHON names, has no {thing} beside it"
+                            for thing in ("libIREECompiler.so", "libonnxruntime.so", "onnx package")])):
+            with self.subTest(env):
+                ran = self.gauntlet("doctor", env=env)
+                self.assertEqual(ran.code, 2, ran)
+                for text in says:
+                    self.assertEqual(ran.out.count(text), 1, ran)
+                self.assertNotIn("make", ran.out)
+                self.assertNotIn("see gauntlet doctor", ran.out)
+                count = ran.out.count("PROBLEM")
+                self.assertEqual(count, 3 if "GAUNTLET_PYTHON" in env else 1, ran)
+                self.assertRegex(ran.out, rf"\n{count} problems?\n\Z")
+        ran = self.gauntlet("doctor", env={"GAUNTLET_DEPS": "/nonexistent"})
+        self.assertIn("problems; 'make' in the project folder", ran.out)
 
 
 if __name__ == "__main__":
