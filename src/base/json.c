@@ -227,6 +227,51 @@ json_t *gt_json_text(const char *text)
 	return value;
 }
 
+json_t *gt_json_bytes(const char *text)
+{
+	json_t *value = json_string(text ? text : "");
+	if (value)
+		return value;
+	struct gt_buf hex = {0};
+	for (const char *p = text; *p; p++)
+		gt_buf_printf(&hex, "%02x", (unsigned)(unsigned char)*p);
+	value = json_object();
+	gt_json_set(value, "hex", json_string(gt_buf_text(&hex)));
+	gt_buf_free(&hex);
+	return value;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+char *gt_json_bytes_of(const json_t *value)
+{
+	const char *text = json_string_value(value);
+	if (text) // strlen: a NUL written as \u0000 would cut a path short
+		return strlen(text) == json_string_length(value) ? gt_strdup(text) : NULL;
+	const char *hex = json_string_value(json_object_get(value, "hex"));
+	size_t n = hex ? strlen(hex) : 1;
+	if (n % 2 != 0)
+		return NULL;
+	struct gt_buf out = {0};
+	for (size_t i = 0; i < n; i += 2) {
+		int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
+		char byte = (char)(high * 16 + low);
+		if (high < 0 || low < 0 || byte == '\0') {
+			gt_buf_free(&out);
+			return NULL;
+		}
+		gt_buf_append(&out, &byte, 1);
+	}
+	return gt_buf_take(&out);
+}
+
 void gt_json_set(json_t *object, const char *key, json_t *value)
 {
 	if (!value || json_object_set_new(object, key, value) != 0)

@@ -47,6 +47,11 @@ json_t *gt_json_real(double value);
 // Text as JSON string; bytes that are not UTF-8 become U+FFFD, so it never fails.
 json_t *gt_json_text(const char *text);
 
+// Text that must not change on its way (paths, names, arguments) as JSON: a string, or {"hex": its bytes} if
+// it is not UTF-8. NULL is "". And back, allocated; NULL if the form is wrong.
+json_t *gt_json_bytes(const char *text);
+char *gt_json_bytes_of(const json_t *value);
+
 // Set `key`; takes `value`. Ends the process only when there is no memory.
 void gt_json_set(json_t *object, const char *key, json_t *value);
 

@@ -122,7 +122,7 @@ static json_t *argv_json(int argc, char **argv)
 	json_t *list = json_array();
 	json_array_append_new(list, json_string("gauntlet"));
 	for (int i = 0; i < argc; i++)
-		json_array_append_new(list, gt_json_text(argv[i]));
+		json_array_append_new(list, gt_json_bytes(argv[i]));
 	return list;
 }
 
@@ -351,6 +351,17 @@ static int update_expectations(const struct run_setup *d, bool complete, int exi
 	return exit_code == GT_EXIT_FAILED ? GT_EXIT_OK : exit_code; // what happened is now expected
 }
 
+// The line to repeat, in a line of its own: it is to be copied, and is never cut.
+static void show_command(const struct run_setup *d)
+{
+	const char *flag = d->config.rerun_failed ? "--rerun-failed" : "--resume";
+	char *begun = gt_resume_command(&d->resume.result, flag);
+	char *line = gt_format("what the run was begun with, and %s: %s", flag, begun);
+	gt_cli_say(line);
+	free(line);
+	free(begun);
+}
+
 // Write what is to be kept of the run. Returns the exit code; the run directory is closed then.
 static int report(struct run_setup *d, const struct gt_args *args, gt_code rc, struct view *v,
                   struct gt_err *err)
@@ -359,6 +370,8 @@ static int report(struct run_setup *d, const struct gt_args *args, gt_code rc, s
 	int exit_code = rc ? gt_cli_fail(err) : GT_EXIT_OK;
 	bool refused = rc == GT_BAD_USAGE; // another run's result: its reports stay as they are
 	bool has_results, reported = result->run && !refused;
+	if (refused && result->run)
+		show_command(d);
 	gt_rundir_remove_tmp(&d->rundir); // what a job has filled the disk with leaves room for reports
 	if (reported) { // also after a failure: what was recorded is worth its report
 		int code = gt_reporting_write(args, result, d->rundir.path, &has_results);

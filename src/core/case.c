@@ -64,70 +64,23 @@ void gt_cases_free(struct gt_cases *cases)
 
 // ---- JSON ----
 
-// Paths are bytes and must survive a request; JSON holds only UTF-8, so others travel as hex.
-static json_t *bytes_to_json(const char *text)
-{
-	json_t *value = json_string(text ? text : "");
-	if (value)
-		return value;
-	struct gt_buf hex = {0};
-	for (const char *p = text; *p; p++)
-		gt_buf_printf(&hex, "%02x", (unsigned)(unsigned char)*p);
-	value = json_object();
-	gt_json_set(value, "hex", json_string(gt_buf_text(&hex)));
-	gt_buf_free(&hex);
-	return value;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
-// The inverse of bytes_to_json(), allocated; NULL if the form is wrong.
-static char *bytes_from_json(const json_t *value)
-{
-	const char *text = json_string_value(value);
-	if (text) // strlen: a NUL written as \u0000 would cut a path short
-		return strlen(text) == json_string_length(value) ? gt_strdup(text) : NULL;
-	const char *hex = json_string_value(json_object_get(value, "hex"));
-	size_t n = hex ? strlen(hex) : 1;
-	if (n % 2 != 0)
-		return NULL;
-	struct gt_buf out = {0};
-	for (size_t i = 0; i < n; i += 2) {
-		int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
-		char byte = (char)(high * 16 + low);
-		if (high < 0 || low < 0 || byte == '\0') {
-			gt_buf_free(&out);
-			return NULL;
-		}
-		gt_buf_append(&out, &byte, 1);
-	}
-	return gt_buf_take(&out);
-}
-
 static json_t *names_to_json(const struct gt_names *names)
 {
 	json_t *list = json_array();
 	for (size_t i = 0; i < names->count; i++)
-		json_array_append_new(list, bytes_to_json(names->items[i]));
+		json_array_append_new(list, gt_json_bytes(names->items[i]));
 	return list;
 }
 
 json_t *gt_case_to_json(const struct gt_case *c)
 {
 	json_t *json = json_object();
-	gt_json_set(json, "id", bytes_to_json(c->id));
-	gt_json_set(json, "name", bytes_to_json(c->name));
-	gt_json_set(json, "suite", bytes_to_json(c->suite));
-	gt_json_set(json, "folder", bytes_to_json(c->folder));
+	gt_json_set(json, "id", gt_json_bytes(c->id));
+	gt_json_set(json, "name", gt_json_bytes(c->name));
+	gt_json_set(json, "suite", gt_json_bytes(c->suite));
+	gt_json_set(json, "folder", gt_json_bytes(c->folder));
 	gt_json_set(json, "kind", json_string(kind_names[c->kind]));
-	gt_json_set(json, "model", bytes_to_json(c->model));
+	gt_json_set(json, "model", gt_json_bytes(c->model));
 	gt_json_set(json, "sets", names_to_json(&c->sets));
 	gt_json_set(json, "outputs", names_to_json(&c->outputs));
 	gt_json_set(json, "opset", json_integer(c->opset));
@@ -136,7 +89,7 @@ json_t *gt_case_to_json(const struct gt_case *c)
 
 static gt_code read_text(const json_t *json, const char *key, char **out, struct gt_err *err)
 {
-	*out = bytes_from_json(json_object_get(json, key));
+	*out = gt_json_bytes_of(json_object_get(json, key));
 	return *out ? GT_OK : gt_fail(err, GT_BAD_DATA, "member \"%s\" is not text", key);
 }
 
@@ -147,7 +100,7 @@ static gt_code read_names(const json_t *json, const char *key, struct gt_names *
 	if (!json_is_array(list))
 		return gt_fail(err, GT_BAD_DATA, "member \"%s\" is not a list", key);
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		char *item = bytes_from_json(json_array_get(list, i));
+		char *item = gt_json_bytes_of(json_array_get(list, i));
 		if (!item)
 			return gt_fail(err, GT_BAD_DATA, "item %zu of \"%s\" is not text", i, key);
 		gt_names_add(out, item);

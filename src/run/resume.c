@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/quote.h"
 #include "suite/suite.h"
 
 #include <errno.h>
@@ -176,31 +177,28 @@ gt_code gt_resume_check_tests(const struct gt_result *result, const struct gt_ca
 		}
 	}
 	if (result->test_count != cases->count)
-		return gt_fail(err, GT_BAD_USAGE, "the run has %zu tests and %zu are selected now: " ADVICE,
-		               result->test_count, cases->count);
+		return gt_fail(err, GT_BAD_USAGE, "the run has %zu test%s and %zu %s selected now: " ADVICE,
+		               result->test_count, result->test_count == 1 ? "" : "s", cases->count,
+		               cases->count == 1 ? "is" : "are");
 	return GT_OK;
 }
 
 // What must be the same in both. Of the other members, none has a say in how a test ends.
 static const char *const basis[] = {"options", "stages", "limits", "tools"};
 
-static gt_code refuse(const char *path, const json_t *then, const json_t *now, const json_t *argv,
-                      struct gt_err *err)
+static gt_code refuse(const char *path, const json_t *then, const json_t *now, struct gt_err *err)
 {
-	char *was = gt_json_show(then), *is = gt_json_show(now), *command = gt_json_show(argv);
+	char *was = gt_json_show(then), *is = gt_json_show(now);
 	gt_code rc = gt_fail(err, GT_BAD_USAGE,
-	                     "the run was begun with %s %s where this one says %s: say what it was begun "
-	                     "with, %s, or begin anew in this or another run directory",
-	                     path, was, is, command);
+	                     "the run was begun with %s %s where this one says %s: " ADVICE, path, was, is);
 	free(was);
 	free(is);
-	free(command);
 	return rc;
 }
 
 // Descends to the member that differs: its name says more than the whole.
 static gt_code check_member(const char *path, const json_t *then, const json_t *now,
-                            const json_t *argv, struct gt_err *err)
+                            struct gt_err *err)
 {
 	if (json_equal(then, now))
 		return GT_OK;
@@ -208,39 +206,56 @@ static gt_code check_member(const char *path, const json_t *then, const json_t *
 	json_t *value;
 	gt_code rc = GT_OK;
 	if (!json_is_object(then) || !json_is_object(now))
-		return refuse(path, then, now, argv, err);
+		return refuse(path, then, now, err);
 	json_object_foreach((json_t *)(uintptr_t)now, key, value) {
 		char *name = gt_format("%s.%s", path, key);
 		if (!rc)
-			rc = check_member(name, json_object_get(then, key), value, argv, err);
+			rc = check_member(name, json_object_get(then, key), value, err);
 		free(name);
 	}
-	return rc ? rc : refuse(path, then, now, argv, err);
+	return rc ? rc : refuse(path, then, now, err);
 }
 
 gt_code gt_resume_check_start(const struct gt_result *result, const json_t *start,
                               struct gt_err *err)
 {
 	gt_code rc = GT_OK;
-	const json_t *argv = json_object_get(result->run, "argv");
 	for (size_t i = 0; !rc && i < GT_COUNTOF(basis); i++) {
 		const json_t *then = json_object_get(result->run, basis[i]);
 		const json_t *now = json_object_get(start, basis[i]);
 		const char *kind;
 		json_t *tool;
 		if (strcmp(basis[i], "tools") != 0) {
-			rc = check_member(basis[i], then, now, argv, err);
+			rc = check_member(basis[i], then, now, err);
 			continue;
 		}
 		json_object_foreach((json_t *)(uintptr_t)now, kind, tool) {
 			char *name = gt_format("tools.%s", kind);
 			bool comparable = json_object_get(then, kind) || strcmp(kind, "gauntlet") == 0;
 			if (!rc && comparable) // else no host of it could be started then
-				rc = check_member(name, json_object_get(then, kind), tool, argv, err);
+				rc = check_member(name, json_object_get(then, kind), tool, err);
 			free(name);
 		}
 	}
 	return rc;
+}
+
+char *gt_resume_command(const struct gt_result *result, const char *flag)
+{
+	struct gt_buf line = {0};
+	size_t i;
+	json_t *word;
+	json_array_foreach(json_object_get(result->run, "argv"), i, word) {
+		char *text = gt_json_bytes_of(word);
+		bool more = text && strcmp(text, flag) != 0;
+		gt_buf_puts(&line, i && more ? " " : "");
+		if (more)
+			gt_quote_word(&line, text);
+		free(text);
+		if (i == 1) // the name of the command: in front of all that may end the flags
+			gt_buf_printf(&line, " %s", flag);
+	}
+	return gt_buf_take(&line);
 }
 
 json_t *gt_resume_event(const struct gt_result *result, bool failed, const json_t *argv, int jobs)

@@ -41,6 +41,9 @@ GT_MUST_USE gt_code gt_resume_check_tests(const struct gt_result *result,
 GT_MUST_USE gt_code gt_resume_check_start(const struct gt_result *result, const json_t *start,
                                           struct gt_err *err);
 
+// What the run was begun with and `flag` ("--resume"), as a line for a shell that goes on with it. Allocated.
+char *gt_resume_command(const struct gt_result *result, const char *flag);
+
 // The event run-resume, for the tests that are due.
 json_t *gt_resume_event(const struct gt_result *result, bool failed, const json_t *argv, int jobs);
 

@@ -1,6 +1,7 @@
 #include "run/stagelog.h"
 
 #include "base/file.h"
+#include "base/quote.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -12,27 +13,6 @@
 // Bytes of the first printed line that a message quotes.
 #define MAX_QUOTE 300
 
-// `text` as one word of a shell command, on one line whatever it holds: control bytes are for printf
-// to make.
-static void put_shell_word(struct gt_buf *out, const char *text)
-{
-	bool plain = true;
-	for (const char *c = text; *c; c++)
-		plain = plain && (unsigned char)*c >= ' ' && *c != 0x7F;
-	gt_buf_puts(out, plain ? "'" : "\"$(printf '");
-	for (; *text; text++) {
-		if (*text == '\'')
-			gt_buf_puts(out, "'\\''");
-		else if (plain)
-			gt_buf_append(out, text, 1);
-		else if ((unsigned char)*text < ' ' || *text == 0x7F || *text == '\\')
-			gt_buf_printf(out, "\\%03o", (unsigned)(unsigned char)*text);
-		else
-			gt_buf_printf(out, *text == '%' ? "%%%%" : "%c", *text);
-	}
-	gt_buf_puts(out, plain ? "'" : "')\"");
-}
-
 static void put_head(struct gt_buf *text, const char *folder, const char *test, const char *stage,
                      const struct gt_ending *e)
 {
@@ -42,7 +22,7 @@ static void put_head(struct gt_buf *text, const char *folder, const char *test, 
 	gt_buf_printf(text, "\nstage   %s\nwhy     %s\nmessage ", stage, e->why);
 	gt_utf8_line(text, e->message);
 	gt_buf_printf(text, "\nagain   gauntlet stage %s ", stage);
-	put_shell_word(text, folder);
+	gt_quote_word(text, folder);
 	gt_buf_printf(text, "\ntime    %.3f s\n", e->seconds);
 	if (crash)
 		gt_buf_printf(text, "crash   %016" PRIx64 "\n", crash);

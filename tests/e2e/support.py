@@ -186,12 +186,12 @@ class TestCase(unittest.TestCase):
             raise AssertionError(f"{' '.join(arguments)}: expected exit code {code}\n{ran!r}")
         return ran, Run(cls.path(folder))
 
-    def refused(self, *arguments, says, code=2, env=None):
+    def refused(self, *arguments, says, code=2, env=None, lines=1):
         """The command fails before it does anything, with one clear line."""
         ran = self.gauntlet(*arguments, env=env)
         self.assertEqual(ran.code, code, ran)
         self.assertEqual(ran.out, "", ran)
-        self.assertRegex(ran.err, r"\Agauntlet: [^\n]+\n\Z", ran)
+        self.assertRegex(ran.err, r"\A(gauntlet: [^\n]+\n){%d}\Z" % lines, ran)
         for text in [says] if isinstance(says, str) else says:
             self.assertIn(text, ran.err)
         return ran.err

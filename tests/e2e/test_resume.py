@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -169,8 +170,7 @@ class Resume(TestCase):
         base = ["run", "-r", "other", "--resume", "-j", "2", *LIMITS]
         same = ["--suite", "x.fake", "--retries", "error=1"]
         for more, says in (
-                (["--suite", "x.fake"], ["limits.retries.error", "1 where this one says 0",
-                                         "'gauntlet run -r whole --suite x.fake"]),
+                (["--suite", "x.fake"], ["limits.retries.error", "1 where this one says 0"]),
                 (same + ["--timeout", "2"], ["limits.seconds.setup", "60.0", "2.0"]),
                 (same + ["--memory", "1G"], ["limits.memory", "0 where", "1073741824"]),
                 (same + ["--leak=fail"], ["limits.leak_fails", "false", "true"]),
@@ -183,9 +183,37 @@ class Resume(TestCase):
                 (same + ["--expect", "expected"], ["'late' is expected to end as postprocessing",
                                                    "begun with PASS"])):
             with self.subTest(more):
-                self.refused(*base, *more, says=says, env=FAKE)
+                error = self.refused(*base, *more, says=says, env=FAKE, lines=2)
+                self.assertTrue(error.endswith(
+                    "gauntlet: what the run was begun with, and --resume: gauntlet run --resume -r whole "
+                    "--suite x.fake -j 2 --timeout 60 --retries error=1\n"), error)
                 self.assertEqual(lines(self.path("other")), before)
                 self.assertEqual(read_json(self.path("other", "results.json")), report)
+
+    def test_the_line_to_repeat(self):
+        """Whatever the words are and however many: pasted into a shell it goes on with the run."""
+        suite = os.fsencode(self.path("q; touch pwned;'\n$(touch pwned)\\%s\u202e")) + b"\xff"
+        os.mkdir(suite)
+        write_text(suite + b"/q.fake", json.dumps({f"t {n}": {} for n in range(400)}))
+        words = ["-r", b"q'`touch pwned`", "--suite", suite + b"/q.fake", "--stages", "setup", "--",
+                 *(f"t {n}" for n in range(400))]
+        run = [BINARY, "run", *words]
+        done = subprocess.run(run, cwd=self.here, env=environment(**FAKE), capture_output=True)
+        self.assertEqual(done.returncode, 0, done)
+        for more in ([run[0], "run", "--resume", *words[:-1]],
+                     [run[0], "run", "--resume", "--seed", "1", *words],
+                     [run[0], "run", "--rerun-failed", "--timeout", "3", *words]):
+            done = subprocess.run(more, cwd=self.here, env=environment(**FAKE), capture_output=True)
+            self.assertEqual(done.returncode, 2, done)
+            line = done.stderr.decode().splitlines()[-1]
+            self.assertGreater(len(line), 2000)
+            self.assertIn(more[2], line)
+            command = line.partition(": gauntlet ")[2]
+            done = subprocess.run(["sh", "-c", f"{shlex.quote(BINARY)} {command}"], cwd=self.here,
+                                  env=environment(**FAKE), capture_output=True)
+            self.assertEqual((done.returncode, done.stderr), (0, b""), done)
+            self.assertIn(b"\n400 tests in ", done.stdout)
+        self.assertNotIn("pwned", os.listdir(self.here))
 
     def test_report_of_a_run_that_goes_on(self):
         """Shown, but not written: results are those of the whole journal beside them, or not there."""
@@ -242,7 +270,7 @@ class Resume(TestCase):
         flags = ["--suite", "z.fake", "-j", "1", "--max-failures", "1"]
         self.fake("changed", code=1, flags=flags)
         write_text(self.path("z.fake"), '{"a": {}, "b": {}}')
-        self.refused("run", "-r", "changed", *flags, "--rerun-failed", env=FAKE,
+        self.refused("run", "-r", "changed", *flags, "--rerun-failed", env=FAKE, lines=2,
                      says="the files of test 'a' are not what they were")
 
     def test_refused_when_a_file_of_a_case_changed(self):
@@ -268,11 +296,11 @@ class Resume(TestCase):
                 with open(path, "r+b") as f:
                     f.seek(-1, os.SEEK_END)
                     f.write(b"!")
-                self.refused("run", "-r", "before", *flags, "--resume", env=FAKE,
+                self.refused("run", "-r", "before", *flags, "--resume", env=FAKE, lines=2,
                              says=["the files of test", "are not what they were",
                                    f"'{path}' has been changed since"])
         os.rename(path, path + ".away")
-        self.refused("run", "-r", "before", *flags, "--resume", env=FAKE,
+        self.refused("run", "-r", "before", *flags, "--resume", env=FAKE, lines=2,
                      says=["the files of test", "are not what they were"])
 
     def write_external(self, folder):
@@ -312,7 +340,7 @@ class Resume(TestCase):
     def another(self, folder, env, flags, says):
         """Going on with what has just been changed is refused, and the journal stays."""
         before = lines(self.path(folder))
-        self.refused("run", "-r", folder, *flags, "--resume", env={**FAKE, **env}, says=says)
+        self.refused("run", "-r", folder, *flags, "--resume", env={**FAKE, **env}, says=says, lines=2)
         self.assertEqual(lines(self.path(folder)), before)
 
     def test_refused_when_gauntlet_changed(self):
