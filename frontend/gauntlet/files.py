@@ -17,6 +17,15 @@ def text_of(value):
     return value
 
 
+def text_to(text):
+    """The inverse of text_of()."""
+    raw = os.fsencode(text)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"hex": raw.hex()}
+
+
 def member(value, key, kind=object):
     """A member of a JSON object of a request, of the right kind."""
     found = value.get(key) if isinstance(value, dict) else None

@@ -17,6 +17,7 @@ import onnx.checker
 import onnx.external_data_helper
 import onnx.shape_inference
 import onnx.version_converter
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 from iree.compiler import ir
 from iree.compiler.extras import onnx_importer
@@ -77,6 +78,19 @@ def import_model(folder, target_opset, in_memory_max=None):
     model = load_skeleton(path)
     if not model.opset_import:
         raise Failure("bad_data", "model.onnx names no opset")
+    for number, entry in enumerate(model.opset_import):
+        _check_text(entry, f"opset_import[{number}]")
+    try:
+        return _import(folder, model, target_opset, limit)
+    except BaseException as error:
+        # Strings that are not UTF-8 come from protobuf as bytes, which some code takes and some not.
+        if isinstance(error.__cause__ or error, (TypeError, UnicodeError)):
+            _check_text(model)
+        raise
+
+
+def _import(folder, model, target_opset, limit):
+    path = os.path.join(folder, "model.onnx")
     before = opset_of(model)
     base = _data_folder(path, model)
     if _total_size(path, base, model) < limit:
@@ -98,7 +112,7 @@ def import_model(folder, target_opset, in_memory_max=None):
         "opset_after": opset_of(model),
         "ir_version": model.ir_version,
     }
-    files.write_json(record, facts)
+    files.write_json(os.path.join(folder, "import.json"), facts)
     return ["model.torch_onnx.mlir", "import.json"], facts
 
 
@@ -110,6 +124,35 @@ def load_skeleton(path):
         raise Failure("not_found", f"there is no model '{path}'") from None
     except DecodeError as error:
         raise Failure("bad_data", f"model.onnx is not an ONNX model: {describe(error)}") from None
+
+
+# What a model says of itself to people: nothing of it is imported.
+_REMARKS = {"doc_string", "producer_name", "producer_version", "metadata_props"}
+
+
+def _check_text(message, where=""):
+    """Name the first string that is not UTF-8."""
+    for field, value in message.ListFields():
+        if field.name in _REMARKS or field.cpp_type not in _TEXT_OR_MORE:
+            continue
+        if field.type == field.TYPE_BYTES:
+            continue
+        path = f"{where}{'.' if where else ''}{field.name}"
+        items = enumerate(value) if _is_repeated(field) else ((None, value),)
+        for number, item in items:
+            place = path if number is None else f"{path}[{number}]"
+            if field.type == field.TYPE_MESSAGE:
+                _check_text(item, place)
+            elif isinstance(item, bytes):
+                what = "the graph's name" if place == "graph.name" else f"the model's {place}"
+                raise Failure("bad_data", f"{what} is not UTF-8: {item[:80]!r}")
+
+
+def _is_repeated(field):
+    return field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+
+
+_TEXT_OR_MORE = (FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_MESSAGE)
 
 
 def opset_of(model):

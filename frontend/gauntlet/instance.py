@@ -46,7 +46,7 @@ def list_tests(path, out):
     if not names:
         raise Failure(
             "not_found", f"'{path}' registers no test: put @register(\"name\") before a class")
-    files.write_json(out, {"format": 1, "file": path, "tests": names})
+    files.write_json(out, {"format": 1, "file": files.text_to(path), "tests": names})
     return {"tests": len(names)}
 
 

@@ -47,8 +47,8 @@ static gt_code list_python(const char *spec, const struct gt_toolchain *tools, d
 		return rc;
 	char *file = gt_path_absolute(spec);
 	char *out = gt_path_join(folder.path, "listing.json");
-	json_t *request = json_pack("{s:s,s:o,s:s}", "action", "list", "file", gt_json_text(file),
-	                            "out", out);
+	json_t *request = json_pack("{s:s,s:o,s:o}", "action", "list", "file", gt_json_bytes(file),
+	                            "out", gt_json_bytes(out));
 	json_t *detail = NULL, *listing = NULL;
 	rc = gt_ask(GT_HOST_FRONTEND, tools, request, limit_s, &detail, NULL, NULL, err);
 	if (!rc)

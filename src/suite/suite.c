@@ -366,10 +366,10 @@ static gt_code read_tests(const json_t *tests, const char *file, const char *mod
 gt_code gt_suite_read_listing(const json_t *listing, struct gt_cases *cases, struct gt_err *err)
 {
 	size_t before = cases->count;
-	const char *file;
-	gt_code rc = gt_json_string(listing, "file", &file, err);
-	if (rc)
-		return gt_err_context(err, "listing of a Python file");
+	char *file = gt_json_bytes_of(json_object_get(listing, "file"));
+	gt_code rc = GT_OK;
+	if (!file)
+		return gt_fail(err, GT_BAD_DATA, "listing of a Python file: member \"file\" is not a string");
 	char *model = gt_path_absolute(file);
 	rc = finish(cases, before, read_tests(json_object_get(listing, "tests"), file, model, cases,
 	                                      err));
@@ -377,8 +377,9 @@ gt_code gt_suite_read_listing(const json_t *listing, struct gt_cases *cases, str
 		if (strcmp(cases->items[i - 1].name, cases->items[i].name) == 0)
 			rc = gt_fail(err, GT_BAD_DATA, "it registers test '%s' twice",
 			             cases->items[i].name);
-	free(model);
 	if (rc)
-		return finish(cases, before, gt_err_context(err, "Python file '%s'", file));
-	return GT_OK;
+		rc = finish(cases, before, gt_err_context(err, "Python file '%s'", file));
+	free(model);
+	free(file);
+	return rc;
 }

@@ -10,7 +10,8 @@ import stat
 import subprocess
 import unittest
 
-from onnx import helper
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
 
 import support
 import test_console
@@ -241,6 +242,81 @@ class Models(support.TestCase):
             for part in name.split(os.sep):
                 self.assertRegex(part, PLAIN)
         self.assertNotIn("pwned", {os.path.basename(name) for name in new})
+
+
+class BrokenText(support.TestCase):
+    """Bytes that are not UTF-8, where a model or a path holds text."""
+
+    PLACES = {
+        "graph": "graph.name", "input": "graph.input[0].name", "node": "graph.node[0].name",
+        "operator": "graph.node[0].op_type", "domain": "graph.node[0].domain",
+        "attribute": "graph.node[0].attribute[0].name", "initializer": "graph.initializer[0].name",
+        "location": "graph.initializer[0].external_data[0].value", "opset": "opset_import[1].domain",
+        "dimension": "graph.input[0].type.tensor_type.shape.dim[0].dim_param",
+        "remark": "doc_string", "producer": "producer_name", "property": "metadata_props[0].value",
+    }
+
+    def broken(self, place):
+        """A model that has marked text in one place, whose mark is then broken."""
+        node = helper.make_node("Add", ["x", "w"], ["y"], name="n")
+        weights = numpy_helper.from_array(np.zeros(2, np.float32), "w")
+        proto = model([node], [tensor("x", FLOAT, ["N"])], [tensor("y", FLOAT, ["N"])], [weights])
+        proto.opset_import.add(domain="d", version=1)
+        proto.metadata_props.add(key="k", value="v")
+        if "external" in self.PLACES[place]:
+            data = proto.graph.initializer[0]
+            data.ClearField("raw_data")
+            data.data_location = TensorProto.EXTERNAL
+            data.external_data.add(key="location", value="w.bin")
+        if "attribute" in self.PLACES[place]:
+            node = proto.graph.node[0]
+            node.attribute.append(helper.make_attribute("a", 1))
+        *way, last = re.findall(r"\w+", self.PLACES[place])
+        target = proto
+        for step in way:
+            target = target[int(step)] if step.isdigit() else getattr(target, step)
+        setattr(target, last, "mark")
+        if place == "input":
+            proto.graph.node[0].input[0] = "mark"
+        if place == "initializer":
+            proto.graph.node[0].input[1] = "mark"
+        return proto.SerializeToString().replace(b"mark", b"m\xff\xfek")
+
+    def test_strings_of_models(self):
+        for place in self.PLACES:
+            write_test(self.path("broken", place), self.broken(place))
+        ran, run = self.run_tests("run", "--suite", "broken", "-d", "local-sync", "--dim", "N=2")
+        for place, path in self.PLACES.items():
+            with self.subTest(place):
+                status, why = run.end(place)
+                self.assertIn(why, ("", "error", "unsupported"), run[place])
+                for words in ("Error:", "the frontend failed", "internal"):
+                    self.assertNotIn(words, run[place]["message"])
+                if place in ("remark", "producer", "property"):
+                    self.assertEqual((status, why), ("PASS", ""), run[place])
+                elif status == "import_model":
+                    says = "the graph's name" if place == "graph" else "the model's "
+                    says += "graph.node" if place in ("input", "initializer") else ""  # its first use
+                    says += path if says.endswith(" ") else ""
+                    self.assertIn(says, run[place]["message"])
+                    self.assertIn(" is not UTF-8: b'm\\xff\\xfek'", run[place]["message"])
+        self.assertEqual(run.end("graph"), ("import_model", "error"))
+        self.assertNotRegex(ran.out, CONTROL)
+
+    def test_path_of_a_suite(self):
+        """Of a file with test classes, of a model, of a folder: they are found, and run."""
+        folder = os.fsencode(self.path("pyb")) + b"\xff"
+        os.mkdir(folder)
+        write_text(folder + b"/t.py", HEAD % ([],) + '\nregister("one")(Base)\n')
+        write_test(os.fsdecode(folder + b"/onnx"), unary("Abs"))
+        for suite, name in ((b"/t.py", "one"), (b"/onnx/model.onnx", "model"), (b"/onnx", "onnx")):
+            with self.subTest(suite):
+                run = subprocess.run(
+                    [support.BINARY, "run", "-r", "text", "-d", "local-sync", "--suite", folder + suite],
+                    cwd=self.here, env=support.environment(), capture_output=True)
+                self.assertEqual((run.returncode, run.stderr), (0, b""), run)
+                again = self.gauntlet("stage", "setup", support.Run(self.path("text")).folder(name))
+                self.assertEqual(again.code, 0, again)
 
 
 class Surroundings(support.TestCase):
