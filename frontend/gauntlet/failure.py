@@ -100,6 +100,17 @@ def say(text):
             left = left[os.write(2, left):]
 
 
+def place_of(error, folder):
+    """"<file>:<line>" where an exception came from, in files of that folder only; "" if from none."""
+    places = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):  # in a file that did not begin to run
+        places.append((error.filename, error.lineno))
+    for name, line in reversed(places):
+        if name and line and os.path.dirname(name) == folder:
+            return f"{os.path.basename(name)}:{line}"
+    return ""
+
+
 def print_traceback(error):
     """To the job's log, from the first frame that is not ours. Never raises."""
     tb = error.__traceback__
@@ -112,8 +123,11 @@ def print_traceback(error):
 
 
 @contextlib.contextmanager
-def outside(what, code="engine"):
-    """Around code that is not ours: what it raises is its failure, not a fault of this program."""
+def outside(what, code="engine", folder=None):
+    """Around code that is not ours: what it raises is its failure, not a fault of this program.
+
+    With a folder, the message names instead the line of a file in there that the failure came from.
+    """
     try:
         yield
     except Failure:
@@ -126,4 +140,5 @@ def outside(what, code="engine"):
         found = code_of(error, code)
         if found == "disk" and not _is_our_disk(error.errno):
             found = code
-        raise Failure(found, f"{what}: {describe(error)}") from error
+        place = place_of(error, folder) if folder else ""
+        raise Failure(found, f"{place or what}: {describe(error)}") from error

@@ -35,7 +35,7 @@ def load_file(path):
         spec = importlib.util.spec_from_file_location(name, path, loader=loader)
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
-        with outside(f"loading '{os.path.basename(path)}'"):
+        with outside(f"loading '{os.path.basename(path)}'", folder=folder):
             spec.loader.exec_module(module)
     return testclass.registered()
 

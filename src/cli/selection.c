@@ -1,6 +1,7 @@
 #include "cli/selection.h"
 
 #include "base/temporary.h"
+#include "base/utf8.h"
 #include "cli/cli.h"
 #include "run/ask.h"
 #include "suite/expect.h"
@@ -37,6 +38,37 @@ void gt_cli_parse(const struct gt_arg_command *command, int argc, char **argv,
 	}
 }
 
+// Longest part of what a job printed that is shown.
+#define MAX_OUTPUT 8000
+
+// What the file printed says more than why it could not be listed: the last of it, without the message, with
+// which it ends.
+static void show_output(struct gt_buf *output, const struct gt_err *err)
+{
+	size_t n = strlen(err->text);
+	char *text = gt_buf_take(output), *from = text;
+	size_t length = strlen(text);
+	while (length && text[length - 1] == '\n')
+		text[--length] = '\0';
+	if (length >= n && strcmp(text + length - n, err->text) == 0 &&
+	    (length == n || text[length - n - 1] == '\n'))
+		text[length -= n] = '\0';
+	if (length > MAX_OUTPUT) {
+		from = text + length - MAX_OUTPUT;
+		from += strcspn(from, "\n");
+		from += *from == '\n';
+		fputs("...\n", stderr);
+	}
+	for (char *line; (line = strsep(&from, "\n"));) {
+		struct gt_buf clean = {0};
+		gt_utf8_line(&clean, line);
+		if (clean.length || from)
+			fprintf(stderr, "%s\n", gt_buf_text(&clean));
+		gt_buf_free(&clean);
+	}
+	free(text);
+}
+
 // Python files are listed by the frontend, which is the only one to run what they contain.
 static gt_code list_python(const char *spec, const struct gt_toolchain *tools, double limit_s,
                            struct gt_cases *cases, struct gt_err *err)
@@ -50,7 +82,13 @@ static gt_code list_python(const char *spec, const struct gt_toolchain *tools, d
 	json_t *request = json_pack("{s:s,s:o,s:o}", "action", "list", "file", gt_json_bytes(file),
 	                            "out", gt_json_bytes(out));
 	json_t *detail = NULL, *listing = NULL;
-	rc = gt_ask(GT_HOST_FRONTEND, tools, request, limit_s, &detail, NULL, NULL, err);
+	struct gt_buf output = {0};
+	struct gt_err why = {0};
+	rc = gt_ask(GT_HOST_FRONTEND, tools, request, limit_s, &detail, NULL, &output, &why);
+	if (rc) {
+		show_output(&output, &why);
+		*err = why;
+	}
 	if (!rc)
 		rc = gt_json_read(out, &listing, err);
 	if (!rc)
@@ -59,6 +97,7 @@ static gt_code list_python(const char *spec, const struct gt_toolchain *tools, d
 		rc = gt_suite_read_listing(listing, cases, err);
 	if (rc)
 		gt_err_context(err, "cannot list the tests of '%s'", spec);
+	gt_buf_free(&output);
 	json_decref(listing);
 	json_decref(detail);
 	json_decref(request);

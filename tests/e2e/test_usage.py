@@ -160,10 +160,33 @@ class Refusals(support.TestCase):
         self.run_refused("--suite", empty, says=["no test in folder", "model.onnx"])
         text = support.write_text(self.path("readme.txt"), "hello")
         self.run_refused("--suite", text, says="neither a folder nor an .onnx or .py file")
-        python = support.write_text(self.path("broken.py"), "def")
-        self.run_refused("--suite", python, says=["broken.py", "SyntaxError"])
         python = support.write_text(self.path("none.py"), "x = 1\n")
         self.run_refused("--suite", python, says=["none.py", "registers no test"])
+
+    def test_python_files_that_cannot_be_loaded(self):
+        """The line is named, and what was printed on the way is shown, harmless and not without end."""
+        os.mkdir(self.path("python"))
+        write_text(self.path("python", "helper.py"), "\n\nraise ValueError('unfit')")
+        for text, message, shown in (
+                ("\n\nx = foo", "t.py:3: NameError: name 'foo' is not defined", "    x = foo"),
+                ("\ndef", "t.py:2: SyntaxError: invalid syntax", "    def"),
+                ("\nimport helper", "helper.py:3: ValueError: unfit", "t.py\", line 2, in <module>"),
+                ("import os\nos.abort()", "the Python frontend crashed: SIGABRT", "t.py\", line 2 in <module>"),
+                ("print('\\x1b[2J' * 3, flush=True)\nimport os\nos._exit(0)", "ended with exit code 0",
+                 "\\x1B[2J" * 3),
+                ("print('much\\n' * 100000, end='')\nassert False", "t.py:2: AssertionError", "...\nmuch\n")):
+            with self.subTest(text):
+                path = write_text(self.path("python", "t.py"), text)
+                for command in ("run", "list"):
+                    ran = self.gauntlet(command, "--suite", path)
+                    self.assertEqual((ran.code, ran.out), (2, ""), ran)
+                    *before, last = ran.err.splitlines()
+                    self.assertTrue(last.startswith(f"gauntlet: cannot list the tests of '{path}': "), ran)
+                    self.assertIn(message, last)
+                    self.assertIn(shown, ran.err)
+                    self.assertNotIn("\x1b", ran.err)
+                    self.assertLess(len(ran.err), 10000)
+                    self.assertLess(ran.err.count(message.rpartition(": ")[2]), 4, ran)
 
     def test_files(self):
         self.run_refused("--testsfile", "missing", says=["file of tests", "'missing'"])
