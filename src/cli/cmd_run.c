@@ -100,6 +100,12 @@ static void show_running(void *user)
 	gt_console_show_running(v->console);
 }
 
+static void show_stop(void *user, const char *reason, double seconds)
+{
+	struct view *v = user;
+	gt_console_stop(v->console, reason, seconds);
+}
+
 // The time until it goes on is nobody's.
 static void suspend(void *user, bool stop)
 {
@@ -396,6 +402,7 @@ static int run_and_report(struct run_setup *d, const struct gt_args *args,
 	int signal_number = 0;
 	d->config.observe = observe;
 	d->config.show_running = show_running;
+	d->config.show_stop = show_stop;
 	d->config.show_finding = show_finding;
 	d->config.suspend = suspend;
 	d->config.user = &view;

@@ -350,6 +350,26 @@ void gt_console_show_running(struct gt_console *c)
 	gt_buf_free(&text);
 }
 
+void gt_console_stop(struct gt_console *c, const char *reason, double seconds)
+{
+	struct gt_buf text = {0};
+	bool asked = strcmp(reason, "interrupted") == 0;
+	if (c->shown)
+		gt_buf_puts(&text, ERASE_LINE);
+	c->shown = false;
+	if (seconds <= 0)
+		gt_buf_puts(&text, "interrupted: what runs is ended now\n");
+	else if (asked)
+		gt_buf_printf(&text, "interrupted: what runs has %.0f s to end; again ends it now\n", seconds);
+	else if (c->running_count)
+		gt_buf_printf(&text, "enough failures: nothing more is started, what runs has %.0f s to end\n",
+		              seconds);
+	else
+		gt_buf_puts(&text, "enough failures: nothing more is started\n");
+	put(c, &text);
+	gt_buf_free(&text);
+}
+
 void gt_console_suspend(struct gt_console *c, bool stop)
 {
 	int64_t now = gt_clock_ns();

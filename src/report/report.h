@@ -21,7 +21,7 @@ GT_MUST_USE gt_code gt_report_markdown(const struct gt_result *r, const char *pa
 char *gt_report_json_path(const char *path, struct gt_err *err);
 
 // The closing text of a run for a terminal `width` columns wide: table by stage, slowest tests,
-// differences from the expected statuses, one line of counts, paths of the journal and, if it could be
+// differences from the expected statuses, each with the path of its log, one line of counts, paths of the journal and, if it could be
 // written, of results.json.
 void gt_report_summary(const struct gt_result *r, const char *folder, bool has_results, int width,
                        bool color, struct gt_buf *out);
@@ -46,6 +46,9 @@ void gt_console_event(struct gt_console *c, const struct gt_result *r, const jso
 void gt_console_tick(struct gt_console *c, const struct gt_result *r);
 // Print what runs since when, as permanent lines: time, limit, stage, test.
 void gt_console_show_running(struct gt_console *c);
+// Print that no more is started, as a permanent line: why ("interrupted", "max-failures"), and what that
+// means for what runs, which is ended in so many seconds; 0: now.
+void gt_console_stop(struct gt_console *c, const char *reason, double seconds);
 // The whole run is stopped, then goes on: that time does not count.
 void gt_console_suspend(struct gt_console *c, bool stop);
 // Remove the progress line and free. What finds no room yet stays with the outlet.

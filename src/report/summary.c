@@ -15,6 +15,7 @@
 
 struct summary {
 	const struct gt_result *result;
+	const char *folder; // run directory
 	const struct gt_palette *color;
 	size_t width;
 	struct gt_buf *out;
@@ -272,6 +273,20 @@ static void print_slowest(struct summary *s)
 
 // --- differences from what was expected ---
 
+// Where the whole of it can be read, for people to copy: never cut.
+static void print_log(struct summary *s, const struct gt_test_result *t)
+{
+	bool compared = strcmp(t->status, GT_STATUS_NUMERICS) == 0;
+	if (strcmp(t->status, GT_STATUS_PASS) == 0 || !*t->folder || !*t->stage)
+		return;
+	char *path = gt_format("%s/%s/%s.log", s->folder, t->folder,
+	                       compared ? "inference_comparison" : t->stage);
+	char *clean = gt_text_line(path);
+	gt_buf_printf(s->out, "%*slog  %s\n", INDENT, "", clean);
+	free(clean);
+	free(path);
+}
+
 static void print_difference(struct summary *s, const struct gt_test_result *t)
 {
 	const struct gt_palette *c = s->color;
@@ -289,6 +304,7 @@ static void print_difference(struct summary *s, const struct gt_test_result *t)
 	gt_buf_printf(s->out, "%*s", INDENT, "");
 	gt_text_wrap(s->out, gt_buf_text(&line), s->width - 1 - INDENT, 2 * INDENT, DIFFERENCE_LINES);
 	gt_buf_puts(s->out, "\n");
+	print_log(s, t);
 	gt_buf_free(&line);
 	char *texts[] = {name, expected, why, reason};
 	for (size_t i = 0; i < GT_COUNTOF(texts); i++)
@@ -377,11 +393,13 @@ static void print_counts(struct summary *s)
 	free(reason);
 	bool unbacked = r->reason && strcmp(r->reason, "audit") == 0;
 	if (unbacked)
-		gt_buf_puts(s->out, "there are results that the files do not back\n");
+		gt_buf_puts(s->out, "there are results that the files do not back");
 	else if (none)
-		gt_buf_printf(s->out, "%zu of %zu tests have no result\n", none, all);
+		gt_buf_printf(s->out, "%zu of %zu test%s no result", none, all,
+		              all == 1 ? " has" : "s have");
 	else
-		gt_buf_puts(s->out, "the run did not reach its end\n");
+		gt_buf_puts(s->out, "the run did not reach its end");
+	gt_buf_puts(s->out, "; --resume goes on\n");
 }
 
 static void print_path(struct summary *s, const char *label, const char *folder, const char *name)
@@ -394,7 +412,7 @@ static void print_path(struct summary *s, const char *label, const char *folder,
 void gt_report_summary(const struct gt_result *r, const char *folder, bool has_results, int width,
                        bool color, struct gt_buf *out)
 {
-	struct summary s = {.result = r, .color = gt_text_palette(color), .out = out};
+	struct summary s = {.result = r, .folder = folder, .color = gt_text_palette(color), .out = out};
 	s.width = width < MIN_WIDTH ? MIN_WIDTH : (size_t)width;
 	print_stages(&s);
 	print_slowest(&s);

@@ -27,6 +27,14 @@ gt_code gt_runner_fail(struct gt_runner *r, gt_code code)
 	return code;
 }
 
+// Whoever waits for the end is told when it comes.
+static void show_stop(const struct gt_runner *r, const char *reason)
+{
+	int64_t left = r->stop_at - gt_clock_ns();
+	if (r->config->show_stop && r->running && !r->ending)
+		r->config->show_stop(r->config->user, reason, left > 0 ? (double)left / 1e9 : 0);
+}
+
 // What runs may end, nothing more is started.
 static void stop(struct gt_runner *r, const char *reason)
 {
@@ -40,8 +48,10 @@ static void check_failures(struct gt_runner *r)
 {
 	size_t failures = gt_result_failures(r->result) - r->failures_before;
 	bool more = r->next_case < r->config->cases->count;
-	if (r->config->max_failures && failures >= r->config->max_failures && !r->stopping && more)
+	if (r->config->max_failures && failures >= r->config->max_failures && !r->stopping && more) {
 		stop(r, "max-failures");
+		show_stop(r, "max-failures");
+	}
 }
 
 void gt_runner_emit(struct gt_runner *r, json_t *event)
@@ -382,11 +392,14 @@ static void on_signal(uv_signal_t *handle, int number)
 	}
 	// The first one begins the grace of what runs, the second ends it. Where the run was ending anyway
 	// the first changes neither its grace nor why it ends.
+	bool told = r->stopping && !r->stop_at;
 	if (r->signal_number)
 		r->stop_at = 0;
 	else if (!r->stopping)
 		stop(r, "interrupted");
 	r->signal_number = number;
+	if (!told)
+		show_stop(r, "interrupted");
 	if (!r->running)
 		close_all(r);
 }

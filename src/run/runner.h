@@ -32,6 +32,9 @@ struct gt_run_config {
 	// Called with true before this process is stopped (Ctrl-Z) and when it no longer catches signals,
 	// with false when it goes on: what was changed of the terminal has to be put back. May be NULL.
 	void (*suspend)(void *user, bool stop);
+	// Called when nothing more is started, and when a signal comes then: why ("interrupted", "max-failures") and
+	// how long what runs may go on; 0: not at all. May be NULL.
+	void (*show_stop)(void *user, const char *reason, double seconds);
 	// Called at the end of the run, and before one goes on, for each result that its audit refuses
 	// (run/audit.h), with a sentence. May be NULL.
 	void (*show_finding)(void *user, const char *finding);

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
@@ -30,7 +31,7 @@ class Console(support.TestCase):
 
     def on_terminal(self, *arguments, columns=80, when=None, then=None, **env):
         """(exit code, everything that was written to a terminal of that width). When it shows a
-        certain text, something is done."""
+        certain text, something is done with the process, which may return the next text and what then."""
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = subprocess.Popen(
@@ -47,8 +48,8 @@ class Console(support.TestCase):
                 break
             data += piece
             if when and when in data:
-                then()
                 when = None
+                when, then = then(process) or (None, None)
         os.close(master)
         return process.wait(timeout=60), data.decode("utf-8")
 
@@ -92,9 +93,73 @@ class Console(support.TestCase):
         suite = write_text(self.path("held.fake"), json.dumps({"held": {"compilation": f"until:{gate}"}}))
         code, text = self.on_terminal(
             "run", "--suite", suite, "-r", "held", when=b"| compilation held",
-            then=lambda: self.open("gate"), GAUNTLET_FAKE="1")
+            then=lambda _: self.open("gate") and None, GAUNTLET_FAKE="1")
         self.assertEqual(code, 0, text)
         self.assertNotIn("| compilation held", self.screen(text))
+
+    def test_interruption_is_answered(self):
+        """At once, while what runs is still held; on a terminal and elsewhere."""
+        suite = write_text(self.path("stop.fake"), json.dumps(
+            {"held": {"compilation": f"until:{self.path('go')}"}, "later": {}}))
+        says = "interrupted: what runs has 10 s to end; again ends it now"
+
+        def interrupt(process):
+            process.send_signal(signal.SIGINT)
+            return says.encode(), lambda _: self.open("go") and None
+        code, text = self.on_terminal("run", "--suite", suite, "-r", "stop", "-j", "1",
+                                      when=b"| compilation held", then=interrupt, GAUNTLET_FAKE="1")
+        self.assertEqual(code, -signal.SIGINT, text)
+        self.assertEqual(self.screen(text).count(says + "\n"), 1, text)
+        self.assertIn("INCOMPLETE (interrupted): 2 of 2 tests have no result; --resume goes on",
+                      self.screen(text))
+        os.remove(self.path("go"))
+        process = subprocess.Popen(
+            [support.BINARY, "run", "--suite", suite, "-r", "plain", "-j", "1"], cwd=self.here,
+            env=support.environment(GAUNTLET_FAKE="1"), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        support.wait_for(lambda: any(b'"compilation"' in line for line in
+                                     support.journal(self.path("plain"))[1:]), process)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.stdout.readline(), says + "\n")
+        self.assertIsNone(process.poll())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.stdout.readline(), "interrupted: what runs is ended now\n")
+        process.communicate()
+        self.assertEqual(process.returncode, -signal.SIGTERM)
+
+    def test_enough_failures_are_told(self):
+        suite = write_text(self.path("max.fake"), json.dumps(
+            {"held": {"setup": f"until:{self.path('max-go')}"}, "later": {}, "bad": {"setup": "error"}}))
+        process = subprocess.Popen(
+            [support.BINARY, "run", "--suite", suite, "-r", "max", "-j", "2", "--max-failures", "1",
+             "bad", "held", "later"], cwd=self.here, stdin=subprocess.DEVNULL,
+            env=support.environment(GAUNTLET_FAKE="1"), stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertTrue(process.stdout.readline().startswith("FAIL "))
+        self.assertEqual(process.stdout.readline(), "enough failures: nothing more is started, "
+                         "what runs has 10 s to end\n")
+        self.assertIsNone(process.poll())
+        self.open("max-go")
+        out, _ = process.communicate()
+        self.assertEqual(process.returncode, 1, out)
+        self.assertIn("; --resume goes on\n", out)
+
+    def test_logs_are_named(self):
+        """The summary says where the whole of each failure is, also in a folder of another name."""
+        suite = write_text(self.path("logs.fake"), json.dumps(
+            {"a b/c": {"setup": "error:no"}, "differs": {"compiled_inference": "wrong"}}))
+        ran = self.gauntlet("run", "--suite", suite, "-r", "logs", env={"GAUNTLET_FAKE": "1"})
+        logs = re.findall(r"(?m)^      log  (.*)$", ran.out)
+        self.assertEqual(len(logs), 2, ran)
+        self.assertIn("message no\n", support.read_text(logs[0]))
+        self.assertTrue(logs[1].endswith("/logs/differs/inference_comparison.log"), logs)
+        self.assertTrue(os.path.isfile(logs[1]))
+        self.assertEqual(re.findall(r"(?m)^      log  (.*)$", self.gauntlet("report", "logs").out), logs)
 
     def test_narrow_terminal(self):
         code, text = self.run_on_terminal("n", "--stages", "setup", "--", "differs",
