@@ -30,12 +30,22 @@ static void hear_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+// One that came while a host was being asked has waited until all was cleaned up (run/ask.h).
+static void end_by_kept_signal(void)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	hold_streams();
 	hear_signals();
 	int exit_code = gt_cli_main(argc, argv);
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	bool written = fflush(stdout) == 0 && !ferror(stdout);
+	end_by_kept_signal();
+	if (written)
 		return exit_code;
 	// A list that could not be written is no success; a reader that has seen enough is no failure.
 	struct pollfd reader = {.fd = STDOUT_FILENO};

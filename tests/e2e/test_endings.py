@@ -243,6 +243,35 @@ class Interrupted(support.TestCase):
                 self.assertEqual(ran.code, 6, ran)
                 self.assertIn("INCOMPLETE", ran.out)
 
+    def test_while_tests_are_listed(self):
+        """Before there is a run: nothing is left, neither a folder nor a process."""
+        suite = write_text(self.path("slow.py"), f"""
+import os, time
+with open({self.path("began")!r}, "w") as f:
+    f.write(str(os.getcwd()))
+while True:
+    time.sleep(0.01)
+""")
+        os.makedirs(self.path("temporary"))
+        for command in (["run", "-r", "never"], ["list"]):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                with self.subTest(command=command, number=number):
+                    process = subprocess.Popen(
+                        [support.BINARY, *command, "--suite", suite], cwd=self.here,
+                        env=support.environment(TMPDIR=self.path("temporary")),
+                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    self.addCleanup(process.wait)
+                    self.addCleanup(process.kill)
+                    support.wait_for(lambda: os.path.exists(self.path("began")), process)
+                    self.assertEqual(len(os.listdir(self.path("temporary"))), 2)
+                    process.send_signal(number)
+                    out, err = process.communicate(timeout=support.PATIENCE)
+                    self.assertEqual((process.returncode, out), (-number, b""), err)
+                    self.assertEqual(os.listdir(self.path("temporary")), [])
+                    self.assertEqual(support.working_in(self.path("temporary")), [])
+                    os.remove(self.path("began"))
+        self.assertFalse(os.path.exists(self.path("never")))
+
     def test_storm(self):
         """Signals that come while the run ends and reports are written wait until that is done."""
         tests = {f"t{i}": {} for i in range(300)}
