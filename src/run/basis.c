@@ -111,21 +111,59 @@ json_t *gt_plan_basis(const struct gt_plan *plan, const struct gt_case *test,
 	return basis;
 }
 
+// Items of the list `a` that `b` has not.
+static json_t *without(const json_t *a, const json_t *b)
+{
+	json_t *rest = json_array();
+	size_t i, k;
+	json_t *item, *other;
+	json_array_foreach(a, i, item) {
+		bool found = false;
+		json_array_foreach(b, k, other)
+			found = found || json_equal(item, other);
+		if (!found)
+			json_array_append(rest, item);
+	}
+	return rest;
+}
+
+// Of two lists only what differs: of twenty flags that is one.
+static char *difference(const char *member, const json_t *was, const json_t *is)
+{
+	json_t *gone = without(was, is), *new = without(is, was);
+	bool lists = json_is_array(was) && json_is_array(is);
+	bool some_gone = lists && json_array_size(gone), some_new = lists && json_array_size(new);
+	char *then = gt_json_show(some_gone ? gone : was), *now = gt_json_show(some_new ? new : is);
+	char *text;
+	if (some_gone && !some_new)
+		text = gt_format("with %s %s, which this run does not say", member, then);
+	else if (some_new && !some_gone)
+		text = gt_format("without %s %s, which this run says", member, now);
+	else
+		text = gt_format("with %s %s where this run says %s", member, then, now);
+	free(now);
+	free(then);
+	json_decref(gone);
+	json_decref(new);
+	return text;
+}
+
 static gt_code refuse_basis(enum gt_stage_id stage, const char *member, const json_t *was,
                             const json_t *is, struct gt_err *err)
 {
-	char *then = gt_json_show(was), *now = gt_json_show(is);
 	gt_code rc;
-	if (is_identity(member))
+	if (is_identity(member)) {
+		char *then = gt_json_show(was), *now = gt_json_show(is);
 		rc = gt_fail(err, GT_BAD_USAGE,
-		             "the files of stage %s come from another test, whose %s is %s where this "
-		             "one's is %s: run it too", gt_stage(stage)->name, member, then, now);
-	else
-		rc = gt_fail(err, GT_BAD_USAGE,
-		             "stage %s was left out, but was done with %s %s where this run says %s: run "
-		             "it too", gt_stage(stage)->name, member, then, now);
-	free(now);
-	free(then);
+		             "run stage %s too: its files come from another test, whose %s is %s where this "
+		             "one's is %s", gt_stage(stage)->name, member, then, now);
+		free(now);
+		free(then);
+	} else {
+		char *how = difference(member, was, is);
+		rc = gt_fail(err, GT_BAD_USAGE, "run stage %s too: it was done %s", gt_stage(stage)->name, how);
+		free(how);
+	}
 	return rc;
 }
 
@@ -136,8 +174,8 @@ gt_code gt_plan_check_basis(const struct gt_plan *plan, const struct gt_case *te
 	json_t *was = json_object_get(record, "basis");
 	if (!json_is_object(was))
 		return gt_fail(err, GT_BAD_USAGE,
-		               "stage %s was left out, but its record does not say with what it was done: "
-		               "run it too", gt_stage(stage)->name);
+		               "run stage %s too: its record does not say with what it was done",
+		               gt_stage(stage)->name);
 	json_t *is = gt_plan_basis(plan, test, stage, records);
 	gt_code rc = GT_OK;
 	const char *member;

@@ -188,12 +188,12 @@ static gt_code check_fed(enum gt_stage_id stage, const json_t *records, const js
 		const json_t *now = json_object_get(known, name);
 		if (!now)
 			return gt_fail(err, GT_BAD_USAGE,
-			               "stage %s was left out, but '%s', which it read, has not been made "
-			               "again since: run it too", gt_stage(stage)->name, name);
+			               "run stage %s too: '%s', which it read, has not been made again since",
+			               gt_stage(stage)->name, name);
 		if (!json_equal(json_object_get(input, "hash"), now))
 			return gt_fail(err, GT_BAD_USAGE,
-			               "stage %s was left out, but it read another '%s' than the one that is "
-			               "there now: run it too", gt_stage(stage)->name, name);
+			               "run stage %s too: it read another '%s' than the one that is there now",
+			               gt_stage(stage)->name, name);
 	}
 	return GT_OK;
 }
@@ -224,7 +224,8 @@ static gt_code fail_missing(enum gt_stage_id stage, const char *file, const char
 {
 	if (stage == GT_CONSTRUCT_INPUTS && strcmp(file, "input.json") == 0)
 		return gt_fail(err, GT_BAD_USAGE,
-		               "--load-inputs, but no earlier run in this folder left '%s'", file);
+		               "run the test without --load-inputs first: no earlier run in this folder left "
+		               "'%s'", file);
 	if (!left_out)
 		return gt_fail(err, GT_BAD_USAGE, "%s reads '%s', which stage %s did not leave",
 		               gt_stage(stage)->name, file, writer);

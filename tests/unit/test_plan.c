@@ -196,7 +196,7 @@ static void test_nothing_recorded(void **state)
 	only("012345678");
 	assert_check(GT_COMPILATION, "'model.torch_onnx.mlir', which stage import_model did not leave");
 	options.load_inputs = true;
-	assert_check(GT_CONSTRUCT_INPUTS, "--load-inputs, but no earlier run in this folder left");
+	assert_check(GT_CONSTRUCT_INPUTS, "run the test without --load-inputs first: no earlier run in this folder left");
 	json_object_clear(records);
 	test.kind = GT_CASE_PYTHON;
 	only("8");
@@ -216,12 +216,12 @@ static void test_basis(void **state)
 	record_all();
 	set(&options.device, "vulkan");
 	only("8");
-	assert_check(GT_COMPARISON, "stage compiled_inference was left out, but was done with device "
-	             "'local-task' where this run says 'vulkan': run it too");
+	assert_check(GT_COMPARISON, "run stage compiled_inference too: it was done with device "
+	             "'local-task' where this run says 'vulkan'");
 	only("6"); // the stage itself is done again
 	set(&options.backend, "vmvx");
-	assert_check(GT_COMPILED_INFERENCE, "stage compilation was left out, but was done with backend "
-	             "'llvm-cpu' where this run says 'vmvx': run it too");
+	assert_check(GT_COMPILED_INFERENCE, "run stage compilation too: it was done with backend "
+	             "'llvm-cpu' where this run says 'vmvx'");
 	only("2");
 	assert_check(GT_PREPROCESSING, ""); // it does not depend on that
 	record_all();
@@ -240,7 +240,7 @@ static void test_basis(void **state)
 	assert_check(GT_COMPILED_INFERENCE, "with dims {} where this run says {\"N\":3}");
 	record_all();
 	test.opset = 22;
-	assert_check(GT_COMPILED_INFERENCE, "stage import_model was left out, but was done with opset");
+	assert_check(GT_COMPILED_INFERENCE, "run stage import_model too: it was done with opset");
 	record_all();
 	options.torch_to_linalg = true;
 	assert_check(GT_COMPILED_INFERENCE, "torch_to_linalg false where this run says true");
@@ -257,12 +257,12 @@ static void test_another_test(void **state)
 	char other[] = "/other/model.onnx";
 	test.model = other;
 	only("2");
-	assert_check(GT_PREPROCESSING, "the files of stage setup come from another test, whose model "
+	assert_check(GT_PREPROCESSING, "run stage setup too: its files come from another test, whose model "
 	             "is '/m/model.onnx' where this one's is '/other/model.onnx'");
 	// Setup is done, but the inputs are those of another test.
 	only("012345678");
 	options.load_inputs = true;
-	assert_check(GT_CONSTRUCT_INPUTS, "the files of stage construct_inputs come from another test");
+	assert_check(GT_CONSTRUCT_INPUTS, "run stage construct_inputs too: its files come from another test");
 }
 
 static void test_records_without_basis(void **state)
@@ -271,7 +271,7 @@ static void test_records_without_basis(void **state)
 	record_all();
 	json_object_del(json_object_get(records, "compilation"), "basis");
 	only("8");
-	assert_check(GT_COMPARISON, "stage compilation was left out, but its record does not say");
+	assert_check(GT_COMPARISON, "run stage compilation too: its record does not say");
 	// What failed has left nothing to use.
 	gt_json_set(json_object_get(records, "preprocessing"), "ok", json_false());
 	json_object_del(json_object_get(records, "preprocessing"), "basis");
@@ -286,8 +286,8 @@ static void test_fed_with_other_files(void **state)
 	json_t *files = json_object_get(json_object_get(records, "compilation"), "files");
 	gt_json_set(json_array_get(files, 0), "hash", json_string("of another flag"));
 	only("8");
-	assert_check(GT_COMPARISON, "stage compiled_inference was left out, but it read another "
-	             "'compiled_model.vmfb' than the one that is there now: run it too");
+	assert_check(GT_COMPARISON, "run stage compiled_inference too: it read another "
+	             "'compiled_model.vmfb' than the one that is there now");
 	json_array_clear(files);
 	assert_check(GT_COMPARISON, "'compiled_model.vmfb', which it read, has not been made again");
 	// Also when it is this run that has made the new file.
@@ -316,7 +316,7 @@ static void test_random_numbers_of_hooks(void **state)
 	record_all();
 	options.seed = 1;
 	only("1");
-	assert_check(GT_IMPORT_MODEL, "stage setup was left out, but was done with seed 0");
+	assert_check(GT_IMPORT_MODEL, "run stage setup too: it was done with seed 0");
 }
 
 #define PLAN_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
