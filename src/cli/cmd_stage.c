@@ -81,6 +81,23 @@ static void free_work(struct work *w)
 	gt_case_free(&w->test);
 }
 
+// The first file that the stage reads and that is not there, with the stage that writes it ("": none).
+static const char *find_missing(const struct work *w, const char **writer)
+{
+	size_t i;
+	json_t *input;
+	json_array_foreach(w->inputs, i, input) {
+		const char *name = gt_json_string_or(input, "name", "");
+		char *path = *name == '/' ? gt_strdup(name) : gt_path_join(w->folder, name);
+		bool there = gt_is_file(path);
+		free(path);
+		*writer = gt_json_string_or(input, "stage", "");
+		if (!there)
+			return name;
+	}
+	return NULL;
+}
+
 // May the stage go by the files that are there?
 static gt_code check_inputs(struct work *w, bool trust, struct gt_err *err)
 {
@@ -93,11 +110,16 @@ static gt_code check_inputs(struct work *w, bool trust, struct gt_err *err)
 	if (!rc)
 		rc = gt_stage_check_records(w->folder, needs, err);
 	json_decref(needs);
-	if (rc) {
-		struct gt_err why = *err;
-		rc = gt_fail(err, GT_BAD_USAGE, "%s; --trust takes the files as they are", why.text);
-	}
-	return rc;
+	if (!rc)
+		return GT_OK;
+	const char *writer = "", *missing = find_missing(w, &writer);
+	struct gt_err why = *err;
+	if (!missing)
+		return gt_fail(err, GT_BAD_USAGE, "%s; --trust takes the files as they are", why.text);
+	if (*writer)
+		return gt_fail(err, GT_BAD_USAGE, "there is no '%s' in '%s': do stage %s first", missing,
+		               w->folder, writer);
+	return gt_fail(err, GT_BAD_USAGE, "%s", why.text);
 }
 
 static gt_code do_stage(const struct work *w, struct gt_foreground *done, struct gt_err *err)
@@ -180,6 +202,9 @@ static gt_code run_stage(const char *stage, const char *folder, bool trust, int 
 	int lock = -1;
 	if (w.stage == GT_STAGE_COUNT)
 		return fail_unknown(stage, err);
+	if (!gt_is_folder(folder))
+		return gt_fail(err, GT_BAD_USAGE, "'%s' is not the folder of a test in a run directory: there is "
+		               "no such folder", folder);
 	gt_code rc = gt_rundir_share(folder, &lock, err);
 	if (!rc)
 		rc = read_folder(&w, err);

@@ -204,6 +204,43 @@ static gt_code set_memory(const struct gt_args *args, struct gt_plan *plan, stru
 	return rc;
 }
 
+// Backends, and how the names of the devices begin for which they make modules; NULL: of no device that this
+// runtime has.
+static const struct {
+	const char *backend, *devices, *advice;
+} targets[] = {
+	{"llvm-cpu", "local-", "local-task"},
+	{"vmvx", "local-", "local-task"},
+	{"vulkan-spirv", "vulkan", "vulkan"},
+	{"cuda", NULL, NULL},
+	{"rocm", NULL, NULL},
+	{"metal-spirv", NULL, NULL},
+};
+
+// What cannot fit is refused before hours of compiling. Whoever gives the compiler a target of their own
+// knows better.
+static gt_code check_target(const struct gt_options *o, const struct gt_plan *plan, struct gt_err *err)
+{
+	bool own = false;
+	for (size_t i = 0; i < o->compile_args.count; i++)
+		own = own || strstr(o->compile_args.items[i], "iree-hal-target");
+	for (size_t i = 0; i < GT_COUNTOF(targets) && plan->stages[GT_COMPILED_INFERENCE] && !own; i++) {
+		const char *devices = targets[i].devices;
+		if (strcmp(targets[i].backend, o->backend) != 0)
+			continue;
+		if (!devices)
+			return gt_fail(err, GT_BAD_USAGE,
+			               "backend '%s' makes modules for devices that this runtime does not have: "
+			               "say --skip-stages compiled_inference postprocessing comparison, or name "
+			               "another backend with -b", o->backend);
+		if (strncmp(o->device, devices, strlen(devices)) != 0)
+			return gt_fail(err, GT_BAD_USAGE,
+			               "backend '%s' makes no modules for device '%s': say -d %s, or name another "
+			               "backend with -b", o->backend, o->device, targets[i].advice);
+	}
+	return GT_OK;
+}
+
 gt_code gt_settings_make(const struct gt_args *args, struct gt_options *options,
                          struct gt_plan *plan, struct gt_err *err)
 {
@@ -238,5 +275,5 @@ gt_code gt_settings_make(const struct gt_args *args, struct gt_options *options,
 	options->torch_to_linalg = gt_arg_given(args, "torchtolinalg");
 	options->load_inputs = gt_arg_given(args, "load-inputs");
 	set_compile_args(args, options);
-	return rc;
+	return rc ? rc : check_target(options, plan, err);
 }

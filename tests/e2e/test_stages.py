@@ -95,10 +95,18 @@ class Stages(support.TestCase):
         _, run = self.some("devices", "-b", "vmvx", "-d", "local-sync", code=0)
         self.assertIn("--iree-hal-target-backends=vmvx",
                       run.json("t", "stages.json")["stages"]["compilation"]["detail"]["flags"])
-        # A module for one kind of device on another: a sentence, not a crash.
-        _, run = self.some("devices", "-b", "vmvx", "-d", "vulkan", "--stages",
-                           "compiled_inference", code=1)
-        self.ends(run, "t", "compiled_inference", says="vulkan")
+        # A module for one kind of device on another: a sentence, and before anything is compiled.
+        for backend, device, says in (("vmvx", "vulkan", "'vmvx' makes no modules for device 'vulkan': "
+                                       "say -d local-task"), ("vulkan-spirv", "local-sync", "-d vulkan"),
+                                      ("llvm-cpu", "vulkan://0", "-d local-task"),
+                                      ("cuda", "local-task", "--skip-stages compiled_inference")):
+            self.refused("run", "--suite", "suite", "t", "-r", "never", "-b", backend, "-d", device,
+                         says=says)
+        self.assertFalse(os.path.exists(self.path("never")))
+        # Who only compiles needs no device, and who names a target of their own is believed.
+        self.some("only", "-b", "vulkan-spirv", "--stages", *STAGES[:4], code=0)
+        _, run = self.some("own", "-d", "vulkan", "-a", "iree-hal-target-device=local", "--", code=1)
+        self.ends(run, "t", run.end("t")[0])
         if "vulkan" in self.gauntlet("doctor").out:
             _, run = self.some("devices", "-b", "vulkan-spirv", "-d", "vulkan", code=0)
             self.ends(run, "t", "PASS")
@@ -208,15 +216,20 @@ class Stages(support.TestCase):
         self.run_tests("made", *folder, *flags, code=0)
         for changed, stages, says in (
                 (["-d", "local-task", "--seed", "3"], "comparison",
-                 "stage compiled_inference was left out, but was done with device 'local-sync' "
-                 "where this run says 'local-task': run it too"),
+                 "run stage compiled_inference too: it was done with device 'local-sync' where this "
+                 "run says 'local-task'"),
                 (flags + ["-b", "vmvx"], "compiled_inference",
-                 "compilation was left out, but was done with backend 'llvm-cpu' where this run "
-                 "says 'vmvx'"),
-                (flags + ["-a", "iree-opt-level=O1"], "construct_inputs", "--iree-opt-level=O1"),
+                 "run stage compilation too: it was done with backend 'llvm-cpu' where this run says "
+                 "'vmvx'"),
+                (flags + ["-a", "iree-opt-level=O1"], "construct_inputs",
+                 "run stage compilation too: it was done without flags '--iree-opt-level=O1', which "
+                 "this run says"),
+                (flags + ["-a", "iree-llvmcpu-target-cpu=generic"], "construct_inputs",
+                 "it was done with flags '--iree-llvmcpu-target-cpu=host' where this run says "
+                 "'--iree-llvmcpu-target-cpu=generic'"),
                 (flags + ["--torchtolinalg"], "compiled_inference", "torch_to_linalg"),
                 (["-d", "local-sync", "--seed", "4"], "compiled_inference",
-                 "construct_inputs was left out, but was done with seed 3 where this run says 4"),
+                 "run stage construct_inputs too: it was done with seed 3 where this run says 4"),
                 (flags + ["--dim", "N=4"], "native_inference", "with dims {} where this run says "
                  "{\"N\":4}")):
             with self.subTest(changed):
@@ -239,7 +252,7 @@ class Stages(support.TestCase):
         self.some("fed", *flags, "--stages", "compilation", code=0)
         _, run = self.some("fed", *flags, "--stages", "comparison", code=1)
         self.ends(run, "t", "results-summary", says=[
-            "compiled_inference was left out", "another 'compiled_model.vmfb'"])
+            "run stage compiled_inference too", "another 'compiled_model.vmfb'"])
         self.some("fed", *flags, "--stages", "compiled_inference", "comparison", code=0)
 
     def test_records_of_a_newer_format(self):
@@ -286,7 +299,8 @@ class Stages(support.TestCase):
         _, run = self.run_tests("load", *arguments, "--load-inputs", code=1)
         self.ends(run, "generated", "construct_inputs", says="input.0.bin")
         _, run = self.run_tests("load2", *arguments, "--load-inputs", code=1)
-        self.ends(run, "generated", "construct_inputs", says="input.json")
+        self.ends(run, "generated", "construct_inputs",
+                  says=["'input.json'", "run the test without --load-inputs first"])
 
     def test_no_artifacts(self):
         _, run = self.some("lean", "--no-artifacts", code=0)
@@ -423,7 +437,13 @@ class ByHand(support.TestCase):
             "NoSuchOperator: "), ran)
         self.assertIn("NoSuchOperator", read_text(self.path("run", "broken", "import_model.log")))
         self.refused("stage", "compilation", "run/broken",
-                     says=["model.torch_onnx.mlir", "import_model", "--trust"])
+                     says=["there is no 'model.torch_onnx.mlir'", "do stage import_model first"])
+        # Only what is there can be trusted.
+        shutil.copytree(self.path("run", "t"), self.path("run", "less"))
+        os.unlink(self.path("run", "less", "output.0.bin"))
+        error = self.refused("stage", "comparison", "run/less", says=[
+            "there is no 'output.0.bin'", "do stage compiled_inference first"])
+        self.assertNotIn("--trust", error)
 
     def test_record_and_log_are_those_of_a_run(self):
         shutil.copytree(self.path("run"), self.path("like"))
@@ -486,7 +506,7 @@ class ByHand(support.TestCase):
         _, run = self.run_tests("hand", *flags, "--stages", "compiled_inference", "comparison",
                                 code=1)
         self.ends(run, "edited", "compiled_inference",
-                  says=["construct_inputs was left out", "another 'model.onnx'"])
+                  says=["run stage construct_inputs too", "another 'model.onnx'"])
         _, run = self.run_tests("hand", *flags, "--skip-stages", "setup", "import_model",
                                 "preprocessing", "compilation", "--", code=1)
         self.ends(run, "edited", "Numerics", "value")
