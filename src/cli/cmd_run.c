@@ -179,8 +179,13 @@ static gt_code load_expectations(struct run_setup *d, const struct gt_args *args
                                  struct gt_err *err)
 {
 	d->expect_path = gt_arg_text(args, "expect", d->selected.expectations);
-	if (d->expect_path && strcmp(d->expect_path, "none") == 0)
+	bool none = d->expect_path && strcmp(d->expect_path, "none") == 0;
+	if (none)
 		d->expect_path = NULL;
+	if (none && gt_arg_given(args, "update-expect"))
+		return gt_fail(err, GT_BAD_USAGE,
+		               "flag '--update-expect': --expect none switches the file of expected statuses "
+		               "off; leave that away, or name one with --expect FILE");
 	if (gt_arg_given(args, "update-expect") && !d->expect_path)
 		return gt_fail(err, GT_BAD_USAGE,
 		               "flag '--update-expect': no file of expected statuses is shipped for "
@@ -198,12 +203,27 @@ static gt_code load_expectations(struct run_setup *d, const struct gt_args *args
 	return rc ? wrong_value("expect", err) : GT_OK;
 }
 
+static gt_code fail_nothing_failed(const char *rundir, struct gt_err *err)
+{
+	return gt_fail(err, GT_BAD_USAGE,
+	               "flag '--rerun-failed': in '%s' no run has begun whose failures could be run again; "
+	               "name its run directory with -r", rundir);
+}
+
 static gt_code open_rundir(struct run_setup *d, const struct gt_args *args, struct gt_err *err)
 {
 	const char *path = gt_arg_text(args, "rundirectory", "test-run");
 	if (!*path)
 		return gt_fail(err, GT_BAD_USAGE, "flag '--rundirectory' needs the name of a folder");
-	gt_code rc = gt_rundir_open(path, &d->rundir, err);
+	// Where nothing can be gone on with, nothing is left behind either.
+	char *journal = gt_path_join(path, "events.jsonl");
+	gt_code rc = GT_OK;
+	if (gt_arg_given(args, "rerun-failed") && access(journal, F_OK) != 0)
+		rc = fail_nothing_failed(path, err);
+	free(journal);
+	if (rc)
+		return rc;
+	rc = gt_rundir_open(path, &d->rundir, err);
 	return rc ? wrong_value("rundirectory", err) : GT_OK;
 }
 
@@ -227,9 +247,7 @@ static gt_code load_earlier(struct run_setup *d, const struct gt_args *args, str
 	else if (d->resume.begun)
 		d->config.resumes = &d->resume.end;
 	else if (failed)
-		rc = gt_fail(err, GT_BAD_USAGE,
-		             "flag '--rerun-failed': in '%s' no run has begun whose failures could be run "
-		             "again; name its run directory with -r", d->rundir.path);
+		rc = fail_nothing_failed(d->rundir.path, err);
 	else
 		note("holds no run that has begun: begins from the start", d->rundir.path);
 	d->config.rerun_failed = failed;

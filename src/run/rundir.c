@@ -232,7 +232,9 @@ gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *e
 {
 	*out = (struct gt_rundir){.lock = -1};
 	char *wanted = gt_path_absolute(path);
-	gt_code rc = gt_make_folders(wanted, err);
+	gt_code rc = check_text(wanted, err);
+	if (!rc)
+		rc = gt_make_folders(wanted, err);
 	out->path = gt_path_absolute(wanted); // links are followed once, now that it exists
 	free(wanted);
 	if (!rc)

@@ -248,18 +248,24 @@ static gt_code apply_names(const struct gt_names *names, const char *file,
 	return rc;
 }
 
+#define MAX_NAMES 3 // of those on the command line, in a sentence
+
 static gt_code fail_empty(const struct gt_selection *s, size_t count, struct gt_err *err)
 {
 	struct gt_buf by = {0};
-	if (s->names.count)
-		gt_buf_printf(&by, ", is named");
+	size_t n = s->names.count, shown = n < MAX_NAMES ? n : MAX_NAMES;
+	for (size_t i = 0; i < shown; i++)
+		gt_buf_printf(&by, "%s'%s'", i == 0 ? " and is called " : i + 1 == n ? " or " : ", ",
+		              s->names.items[i]);
+	if (n > shown)
+		gt_buf_printf(&by, " or one of %zu more names", n - shown);
 	if (s->tests_file)
-		gt_buf_printf(&by, ", is listed in '%s'", s->tests_file);
+		gt_buf_printf(&by, " and is listed in '%s'", s->tests_file);
 	if (s->filter)
-		gt_buf_printf(&by, ", matches the filter '%s'", s->filter);
+		gt_buf_printf(&by, " and matches the filter '%s'", s->filter);
 	const char *conditions = gt_buf_text(&by);
-	gt_code rc = by.length ? gt_fail(err, GT_NOT_FOUND, "none of %zu tests %s", count,
-	                                 conditions + strlen(", "))
+	gt_code rc = by.length ? gt_fail(err, GT_NOT_FOUND, "none of %zu test%s %s", count,
+	                                 count == 1 ? "" : "s", conditions + strlen(" and "))
 	                       : gt_fail(err, GT_NOT_FOUND, "there is no test");
 	gt_buf_free(&by);
 	return rc;

@@ -314,7 +314,7 @@ static gt_code fail_unknown(const char *spec, struct gt_err *err)
 	for (size_t i = 0; gt_suite_builtin[i]; i++)
 		gt_buf_printf(&names, "%s%s", i ? ", " : "", gt_suite_builtin[i]);
 	gt_code rc = gt_fail(err, GT_NOT_FOUND,
-	                     "there is no suite, folder or file '%s'; built-in suites are %s", spec,
+	                     "there is no suite, folder or file '%s'; built-in suites are default, %s", spec,
 	                     gt_buf_text(&names));
 	gt_buf_free(&names);
 	return rc;

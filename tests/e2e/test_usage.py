@@ -150,9 +150,14 @@ class Refusals(support.TestCase):
         self.run_refused("test_abs", "nope", "nada", says=["no test 'nada'", "1 more name"])
         self.run_refused("-t", "nothing_is_called_so", code=4,
                          says=["none of ", "the filter 'nothing_is_called_so'"])
+        self.run_refused("test_abs", "test_add", "-t", "test_ab$", code=4, says=[
+            " tests is called 'test_abs' or 'test_add' and matches the filter 'test_ab$'\n"])
+        self.run_refused("test_abs", *(f"test_{n}" for n in ("acos", "add", "and2d", "asin")), "-t", "x",
+                         code=4, says="'test_abs', 'test_acos', 'test_add' or one of 2 more names and")
         self.run_refused("-t", "_abs", code=4, says="filter '_abs'")  # from the start of a name
         self.run_refused("-t", "(", says=["'('", "missing closing parenthesis"])
-        self.run_refused("--suite", "onnx-nodes", says=["no suite", "'onnx-nodes'", "onnx-light"])
+        self.run_refused("--suite", "onnx-nodes", says=["no suite", "'onnx-nodes'", "default, onnx-node,",
+                                                     "onnx-light"])
         self.run_refused("--suite", "", says="no suite")
         self.run_refused("--suite", "onnx-light", "test_abs", says="no test 'test_abs'")
         empty = self.path("empty")
@@ -201,6 +206,8 @@ class Refusals(support.TestCase):
             path = support.write_text(self.path("bad.expect"), text)
             self.run_refused("--expect", path, "test_abs", says=says)
         self.run_refused("--update-expect", "test_abs", says="name one with --expect FILE")
+        self.run_refused("--update-expect", "--expect", "none", "test_abs",
+                         says=["--expect none switches", "leave that away"])
         self.run_refused("--update-expect", "--expect", "nowhere/x", "test_abs",
                          says=["'--expect'", "no folder 'nowhere/'"])
 
@@ -237,6 +244,13 @@ class Refusals(support.TestCase):
         self.run_refused("-r", "/dev/null", "test_abs", says=["'--rundirectory'", "/dev/null"])
         self.run_refused("-r", "/proc/nothing", "test_abs", says="/proc/nothing")
         self.run_refused("-r", "", "test_abs", says="'--rundirectory' needs")
+        # What is refused leaves nothing behind.
+        for name, flags in ((b"a\xff", ["--resume"]), ("new", ["--rerun-failed"])):
+            ran = subprocess.run([support.BINARY, "run", "-r", name, *flags, "test_abs"], cwd=self.here,
+                                 env=support.environment(), capture_output=True)
+            self.assertEqual(ran.returncode, 2, ran)
+            self.assertIn(b"-r\n", ran.stderr)
+            self.assertFalse(os.path.lexists(os.path.join(os.fsencode(self.here), os.fsencode(name))))
 
     def test_other_commands(self):
         self.refused("list", "-t", "nothing_is_called_so", says="none of", code=4)
@@ -245,6 +259,9 @@ class Refusals(support.TestCase):
         self.refused("stage", "compile", self.here, says=["no stage 'compile'", *STAGES])
         self.refused("stage", "setup", self.here, says=[self.here, "test.json"])
         self.refused("stage", "setup", "a", "b", says="unexpected argument 'b'")
+        file = write_text(self.path("a-file"), "x")
+        for folder in (file, "nowhere", file + "/x"):
+            self.refused("stage", "setup", folder, says="is not the folder of a test in a run directory")
         self.refused("report", says="needs 1 argument (FOLDER)")
         self.refused("report", "nowhere", says=["'nowhere' is no run directory", "events.jsonl"])
         self.refused("doctor", "me", says="unexpected argument 'me'")

@@ -201,9 +201,9 @@ static void everything_given_must_hold(void **state)
 	expect(NAMES("test_add", "test_relu"), NULL, tests_file, "one.test_add,two.test_add");
 	expect(NAMES("test_add", "test_relu"), "one", tests_file, "one.test_add");
 	expect_failure(NAMES("test_relu"), NULL, tests_file, GT_NOT_FOUND,
-	               "none of 6 tests is named, is listed in ");
+	               "none of 6 tests is called 'test_relu' and is listed in ");
 	expect_failure(NAMES("test_relu"), "two", NULL, GT_NOT_FOUND,
-	               "none of 6 tests is named, matches the filter 'two'");
+	               " and matches the filter 'two'");
 	// A mistake in one is reported although another leaves nothing anyway.
 	expect_failure(NAMES("test_relu", "nothing_like_it"), "two", NULL, GT_BAD_USAGE,
 	               "'nothing_like_it'");

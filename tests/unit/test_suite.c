@@ -222,7 +222,7 @@ static void sentences(void **state)
 	put("only/readme.txt");
 	put("test.py");
 	expect_failure("onnx-nodes", "/o", GT_NOT_FOUND,
-	               "'onnx-nodes'; built-in suites are onnx-node, onnx-simple, "
+	               "'onnx-nodes'; built-in suites are default, onnx-node, onnx-simple, "
 	               "onnx-pytorch-converted, onnx-pytorch-operator, onnx-light");
 	expect_failure("", NULL, GT_NOT_FOUND, "''");
 	expect_failure("only", NULL, GT_BAD_DATA, "'only': neither model.onnx nor "
