@@ -17,7 +17,7 @@ static const struct gt_arg_row rows[] = {
 static const struct gt_arg_command command = {
 	.name = "gauntlet report",
 	.summary = "Writes results.json and the other reports of a run again from its journal, "
-	           "events.jsonl, prints the summary, and exits as the run did.",
+	           "events.jsonl, prints the summary, and exits with 0, 1 or 6 by what it says.",
 	.positional = {"FOLDER", "run directory", 1, 1},
 	.rows = rows,
 	.count = GT_COUNTOF(rows),

@@ -26,7 +26,8 @@ static const struct gt_arg_command command = {
 	.summary = "Does one stage of one test again in the foreground, with the options that the "
 	           "test's folder records (test.json), without limits and without a host: run it "
 	           "under a debugger. Files of the stage are replaced and stages.json is updated. "
-	           "Files that it reads must be those that are recorded there.",
+	           "Files that it reads must be those that are recorded there. Exit code 1 if it fails; one "
+	           "that crashes ends this process by the same signal.",
 	.positional = {"NAME FOLDER", "stage, and folder of the test in a run directory", 2, 2},
 	.rows = rows,
 	.count = GT_COUNTOF(rows),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import unittest
 
 import support
@@ -22,6 +23,32 @@ def endless_module():
     nodes = [helper.make_node("Constant", [], [c.name], value=c) for c in constants]
     nodes.append(helper.make_node("Loop", ["rounds", "always", "x"], ["y"], body=body))
     return model(nodes, [tensor("x", FLOAT, [1])], [tensor("y", FLOAT, [1])])
+
+
+class Readme(support.TestCase):
+    """What the README says to type, in its order: of the big suite a few tests, and files like its own."""
+
+    def test_examples(self):
+        text = support.read_text(os.path.join(support.ROOT, "README.md"))
+        lines = re.findall(r"(?m)^    gauntlet (.*?)(?: +#.*)?$", text)
+        self.assertGreater(len(lines), 10)
+        os.symlink(os.path.join(support.ROOT, "examples"), self.path("examples"))
+        for name in ("test_abs", "test_add_uint8"):
+            os.makedirs(self.path("few"), exist_ok=True)
+            os.symlink(os.path.join(NODE_TESTS, name), self.path("few", name))
+        support.write_test(self.path("my_tests", "one"), support.unary("Abs"))
+        node = helper.make_node("Abs", ["x"], ["y"])
+        with open(self.path("model.onnx"), "wb") as f:
+            f.write(model([node], [tensor("x", FLOAT, ["batch"])], [tensor("y", FLOAT, ["batch"])])
+                    .SerializeToString())
+        devices = self.gauntlet("doctor").out
+        for line in lines:
+            words = [word if word != "onnx-node" else "few" for word in shlex.split(line)]
+            if "vulkan" in words and "vulkan" not in devices:
+                continue
+            with self.subTest(line):
+                ran = self.gauntlet(*words)
+                self.assertEqual((ran.code, ran.err), (0, ""), ran)
 
 
 class Real(Case):

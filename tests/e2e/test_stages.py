@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import unittest
 
 import numpy as np
@@ -444,6 +445,18 @@ class ByHand(support.TestCase):
         error = self.refused("stage", "comparison", "run/less", says=[
             "there is no 'output.0.bin'", "do stage compiled_inference first"])
         self.assertNotIn("--trust", error)
+
+    def test_crash(self):
+        """It is this process that crashes, which a debugger wants to see."""
+        support.write_text(self.path("crash.fake"), '{"c": {"compilation": "signal:ABRT", '
+                           '"import_model": "1*signal:SEGV"}}')
+        env = {"GAUNTLET_FAKE": "1"}
+        _, run = self.run_tests("crash", "--suite", "crash.fake", "--retries", "crash=1", code=1, env=env)
+        self.ends(run, "c", "compilation", "crash:SIGABRT")
+        before = read_text(run.file("c", "stages.json"))
+        ran = self.gauntlet("stage", "compilation", "crash/c", env=env)
+        self.assertEqual(ran.code, -signal.SIGABRT, ran)
+        self.assertEqual(read_text(run.file("c", "stages.json")), before)
 
     def test_record_and_log_are_those_of_a_run(self):
         shutil.copytree(self.path("run"), self.path("like"))
