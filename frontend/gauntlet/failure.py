@@ -102,11 +102,12 @@ def say(text):
 
 def place_of(error, folder):
     """"<file>:<line>" where an exception came from, in files of that folder only; "" if from none."""
-    places = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    places = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):  # in a file that did not begin to run
         places.append((error.filename, error.lineno))
     for name, line in reversed(places):
-        if name and line and os.path.dirname(name) == folder:
+        # A user's exception may hold anything.
+        if isinstance(name, str) and isinstance(line, int) and os.path.dirname(name) == folder:
             return f"{os.path.basename(name)}:{line}"
     return ""
 

@@ -735,6 +735,7 @@ print("noise")
     def test_files_that_cannot_be_listed(self):
         for text, code, message in (
                 ("def", "engine", ": SyntaxError: invalid syntax (tests.py, line"),
+                ("raise SyntaxError('odd', (5, 'x', [], None))", "engine", "tests.py:"),
                 ("x = 1", "not_found", "registers no test"),
                 ("import no_such_module", "engine", "ModuleNotFoundError"),
                 ("@register('a')\nclass A: pass", "engine", "subclass of OnnxTest"),
