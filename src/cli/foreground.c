@@ -91,10 +91,13 @@ static gt_code spawn_and_wait(char *const argv[], struct gt_facts *facts, struct
 static gt_code run_in_python(const struct gt_toolchain *tools, const char *request,
                              struct gt_facts *facts, char **reply, struct gt_err *err)
 {
-	if (!tools->python || !tools->frontend_folder || !tools->worker_library)
-		return gt_fail(err, GT_NOT_FOUND, "the Python frontend is not there; see gauntlet doctor");
+	static const enum gt_tool needed[] = {GT_TOOL_PYTHON, GT_TOOL_FRONTEND, GT_TOOL_WORKER};
 	struct gt_temporary folder;
-	gt_code rc = gt_temporary_make("stage", &folder, err);
+	gt_code rc = GT_OK;
+	for (size_t i = 0; !rc && i < GT_COUNTOF(needed); i++)
+		rc = gt_toolchain_check_tool(tools, needed[i], err);
+	if (!rc)
+		rc = gt_temporary_make("stage", &folder, err);
 	if (rc)
 		return rc;
 	char *main_file = gt_path_join(tools->frontend_folder, "gauntlet/__main__.py");
