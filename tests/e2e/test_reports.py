@@ -216,7 +216,7 @@ class Expected(support.TestCase):
         flags = ["run", "-r", "updated", "--suite", "suite", "--expect", "e.expect", "bad", "good"]
         self.assertEqual(self.gauntlet(*flags, "--update-expect").code, 0)
         for more in ("--resume", "--rerun-failed"):
-            err = self.refused(*flags, more, says=[
+            err = self.refused(*flags, more, lines=2, says=[
                 "'e.expect' has been changed since the run was begun", "test 'bad'",
                 "expected to end as setup", "where it was PASS"])
             self.assertIn("begin anew", err)
