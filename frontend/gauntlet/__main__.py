@@ -25,8 +25,6 @@ def host(control, library, once):
 
     With `once` it is for one job, whose child loads what is needed: a crash on the way is the job's.
     """
-    import json
-
     from gauntlet import worker
 
     try:
@@ -34,6 +32,10 @@ def host(control, library, once):
     except (OSError, AttributeError) as error:
         print(f"gauntlet frontend: cannot load '{library}': {error}", file=sys.stderr)
         return 3
+    if not worker.tie(control):  # before what takes long, or hangs
+        return 3
+    import json
+
     try:
         import faulthandler
         import gc

@@ -24,6 +24,7 @@ def load(path):
     global _library
     # PyDLL keeps the interpreter's lock during calls: a fork inside must find it held by us.
     library = ctypes.PyDLL(os.fspath(path))
+    library.gt_host_tie.argtypes = [ctypes.c_int]
     library.gt_host_hello.argtypes = [ctypes.c_int, ctypes.c_char_p]
     library.gt_host_serve.argtypes = [ctypes.c_int, ctypes.POINTER(_HostOps)]
     library.gt_worker_hash.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
@@ -71,6 +72,11 @@ def catch_crashes():
 def collapse_pages():
     """Once all is loaded: its memory in huge pages, for the sake of forks (src/worker/pages.h)."""
     _library.gt_pages_collapse()
+
+
+def tie(control):
+    """Die with the runner from now on. False if it has gone already."""
+    return _library.gt_host_tie(control) == 0
 
 
 def hello(control, text):

@@ -78,6 +78,8 @@ int gt_cmd_host(int argc, char **argv)
 		return GT_EXIT_USAGE;
 	}
 	int control = atoi(argv[2]);
+	if (gt_host_tie(control) != 0)
+		return GT_EXIT_INTERNAL;
 	struct gt_err err = {0};
 	struct gt_server server = {.engine = engine_of(kind)};
 	json_t *identity = NULL;

@@ -52,6 +52,19 @@ void gt_worker_hash(const void *bytes, size_t length, char *out)
 	gt_hash_bytes(bytes, length, out);
 }
 
+int gt_host_tie(int control)
+{
+	struct ucred runner;
+	socklen_t size = sizeof runner;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	// No signal comes for a death that has been: then our parent is not who made the socket. A script that
+	// has started us for the runner is not either; while that lives its end of the socket is open.
+	if (getsockopt(control, SOL_SOCKET, SO_PEERCRED, &runner, &size) == 0 && runner.pid == getppid())
+		return 0;
+	struct pollfd on = {.fd = control};
+	return poll(&on, 1, 0) == 0 ? 0 : -1;
+}
+
 int gt_host_hello(int control, const char *json)
 {
 	struct gt_notice notice = {.magic = GT_ORDER_MAGIC, .kind = GT_NOTICE_HELLO};
@@ -245,7 +258,6 @@ static bool take_order(struct host *h, int *exit_code)
 
 static bool prepare(struct host *h)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	// 0 forbids files only; 1 byte, too little for a file, also keeps the kernel from starting a
 	// program that collects what crashes.
@@ -268,6 +280,8 @@ static bool prepare(struct host *h)
 int gt_host_serve(int control, const struct gt_host_ops *ops)
 {
 	struct host h = {.control = control, .notices.fd = control, .ops = ops};
+	if (gt_host_tie(control) != 0)
+		return 0;
 	if (!prepare(&h)) {
 		fprintf(stderr, "gauntlet host: cannot start: %s\n", strerror(errno));
 		return HOST_FAULT;

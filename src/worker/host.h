@@ -68,11 +68,15 @@ struct gt_notice {
 	int64_t value;
 };
 
+// The first act of a host, before it loads anything: die with the runner from now on, whatever it is doing.
+// `control` is one end of a socket pair that the runner has made. 0, or -1 if the runner has gone already.
+GT_EXPORT int gt_host_tie(int control);
+
 // Tell the runner that the host is ready, or why not. 0, or -1 with errno.
 GT_EXPORT int gt_host_hello(int control, const char *json);
 
-// Serve orders until the runner goes away. Returns the exit code of the host process: 0 when the
-// runner closed the socket, 3 for a fault (a sentence is on stderr).
+// Serve orders until the runner goes away, to which it ties the host if nobody has. Returns the exit code
+// of the host process: 0 when the runner closed the socket, 3 for a fault (a sentence is on stderr).
 GT_EXPORT int gt_host_serve(int control, const struct gt_host_ops *ops);
 
 // In a child: put what writes down the stack of a crash (worker/backtrace.h) in front of handlers

@@ -109,6 +109,7 @@ void gt_host_fault(enum gt_host_moment moment, int control)
 		void (*commit)(int control);
 	} faults[] = {
 		{"start", GT_MOMENT_HELLO, fault_start},
+		{"mute", GT_MOMENT_HELLO, fault_hang},
 		{"fork", GT_MOMENT_FORKED, fault_fork},
 		{"idle", GT_MOMENT_ENDED, fault_idle},
 		{"hang", GT_MOMENT_ORDER, fault_hang},

@@ -5,6 +5,7 @@
 // same for jobs.
 //
 //   start         dies by SIGSEGV before it says hello
+//   mute          never says hello
 //   fork          dies by SIGKILL as soon as it has forked a job
 //   idle          dies by SIGABRT when a job has ended
 //   hang          takes an order and does nothing for ever

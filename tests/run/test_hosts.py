@@ -6,6 +6,7 @@ GAUNTLET_BINARY names the program.
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 
 import onnx  # noqa: E402
@@ -209,7 +211,8 @@ class Hosts(Case):
                         parent = int(f.read().rsplit(")", 1)[1].split()[1])
                 except OSError:
                     continue
-                if parent == process.pid and words[1:3] == ["host", kind]:
+                own = words[1:3] == ["host", kind] or (kind == "frontend" and "host" in words[3:4])
+                if parent == process.pid and own:
                     return pid
             return None
         return self.wait_for(look)
@@ -303,6 +306,45 @@ exec '{sys.executable}' "$@"
         self.open("held.alone")
         out, run = self.finish(process, "held")
         self.all_pass(run, out)
+
+    def dies_with_the_runner(self, name, kind, **env):
+        """kill -9 of the runner while a host has not said yet that it is ready: nobody lives on."""
+        self.fake_env = {**type(self).fake_env, **env}
+        try:
+            process = self.start(name, {"test": {}}, "--reference", "ort")
+            host = self.host_of(process, kind)
+            process.kill()
+            process.communicate(timeout=60)
+            self.assertEqual(soon(lambda: support.alive(self.marker), 20), [], host)
+        finally:
+            for pid in support.alive(self.marker):  # what is left after a failure
+                os.kill(pid, signal.SIGKILL)
+            del self.fake_env
+
+    def test_runner_is_killed_before_a_host_is_ready(self):
+        for kind in KINDS:
+            with self.subTest(kind):
+                self.dies_with_the_runner(f"mute-{kind}", kind, GAUNTLET_HOST_FAULT=f"{kind}:mute")
+
+    def test_runner_is_killed_while_a_host_loads(self):
+        source = support.write_text(self.path("hangs.c"), """
+            #include <unistd.h>
+            __attribute__((constructor)) static void hang(void) { for (;;) pause(); }
+            """)
+        library = self.path("libonnxruntime.so")
+        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", library, source],
+                       check=True)
+        frontend = self.path("frontend")
+        shutil.copytree(os.path.join(ROOT, "frontend"), frontend)
+        support.write_text(os.path.join(frontend, "gauntlet", "importer.py"), """
+import time
+while True:
+    time.sleep(1)
+""")
+        for kind, env in (("reference", {"GAUNTLET_ONNXRUNTIME": library}),
+                          ("frontend", {"GAUNTLET_FRONTEND": frontend})):
+            with self.subTest(kind):
+                self.dies_with_the_runner(f"loads-{kind}", kind, **env)
 
     # --- supervisors, where no namespace holds their jobs together
 

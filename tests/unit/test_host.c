@@ -199,6 +199,52 @@ static void test_runner_does_not_read(void **state)
 	stop_host(&h);
 }
 
+// A host whose runner has gone before it could be tied to it is told so.
+static void test_runner_has_gone_at_the_start(void **state)
+{
+	(void)state;
+	int answer[2], there = 1, between = 1, gone = 1;
+	assert_int_equal(pipe(answer), 0);
+	pid_t runner = fork();
+	if (runner == 0) {
+		int pair[2];
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+			_exit(9);
+		pid_t self = getpid();
+		if (fork() != 0) {
+			char tied;
+			close(pair[1]);
+			(void)!read(pair[0], &tied, 1);
+			_exit(0);
+		}
+		close(pair[0]);
+		there = gt_host_tie(pair[1]);
+		prctl(PR_SET_PDEATHSIG, 0);
+		(void)!write(answer[1], &there, sizeof there);
+		if (fork() == 0) { // somebody may stand between the two
+			between = gt_host_tie(pair[1]);
+			(void)!write(answer[1], &between, sizeof between);
+			_exit(0);
+		}
+		wait(NULL);
+		(void)!write(pair[1], "", 1);
+		while (getppid() == self)
+			usleep(1000);
+		gone = gt_host_tie(pair[1]);
+		(void)!write(answer[1], &gone, sizeof gone);
+		_exit(0);
+	}
+	close(answer[1]);
+	assert_int_equal(read(answer[0], &there, sizeof there), sizeof there);
+	assert_int_equal(read(answer[0], &between, sizeof between), sizeof between);
+	assert_int_equal(read(answer[0], &gone, sizeof gone), sizeof gone);
+	assert_int_equal(there, 0);
+	assert_int_equal(between, 0);
+	assert_int_equal(gone, -1);
+	assert_int_equal(waitpid(runner, NULL, 0), runner);
+	close(answer[0]);
+}
+
 static void test_second_thread(void **state)
 {
 	(void)state;
@@ -254,6 +300,7 @@ static int do_tests(const char *name)
 		ROUND_TEST(test_many_jobs),
 		ROUND_TEST(test_wrong_orders),
 		ROUND_TEST(test_runner_does_not_read),
+		ROUND_TEST(test_runner_has_gone_at_the_start),
 		ROUND_TEST(test_second_thread),
 		ROUND_TEST(test_answer),
 	};
