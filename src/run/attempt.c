@@ -22,7 +22,8 @@ static void name_scratch(const struct gt_test *t, bool instance, char name[SCRAT
 static bool left_nobody(const struct gt_ending *e)
 {
 	const struct gt_job_report *p = &e->report;
-	return p->magic == GT_REPORT_MAGIC && p->isolated && !p->killed && p->leftovers == 0;
+	return p->magic == GT_REPORT_MAGIC && p->isolated && !p->killed && !p->out_of_memory &&
+	       p->leftovers == 0;
 }
 
 // A test class may define no inputs of its own: then they are generated as for any other test.

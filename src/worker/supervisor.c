@@ -39,6 +39,7 @@ struct supervisor {
 	int output;
 	struct gt_capture capture;
 	struct gt_job_report report;
+	struct gt_tree_names leftovers;
 	bool ended;
 };
 
@@ -156,21 +157,36 @@ static void reap(struct supervisor *s)
 			note_end(s, status, &use);
 }
 
-// Kill and count whoever is left, to the last one.
+// Kill, count and name whoever is left, to the last one. Who ends by itself just now is none of them.
 static void kill_leftovers(struct supervisor *s)
 {
 	for (;;) {
 		bool killed = kill_tree(s);
+		siginfo_t dead = {0};
 		int status;
 		struct rusage use;
-		pid_t pid = wait4(-1, &status, killed ? 0 : WNOHANG, &use);
-		if (pid == 0 || (pid < 0 && errno != EINTR))
+		int rc = waitid(P_ALL, 0, &dead, WEXITED | WNOWAIT | (killed ? 0 : WNOHANG));
+		if (rc != 0 && errno == EINTR)
+			continue;
+		if (rc != 0 || dead.si_pid == 0)
 			return;
-		if (pid == s->child)
-			note_end(s, status, &use);
-		else if (pid > 0)
+		if (dead.si_pid != s->child && dead.si_code == CLD_KILLED && dead.si_status == SIGKILL) {
+			gt_tree_names_add(&s->leftovers, dead.si_pid);
 			s->report.leftovers++;
+		}
+		if (wait4(dead.si_pid, &status, 0, &use) == s->child)
+			note_end(s, status, &use);
 	}
+}
+
+// A tool's helpers that were killed with it are no leak: what would have stayed nobody can tell.
+static void tell_leftovers(struct supervisor *s)
+{
+	if (s->report.killed || s->report.out_of_memory)
+		s->report.leftovers = 0;
+	else
+		gt_tree_names_text(&s->leftovers, s->report.leftover_names,
+		                   sizeof s->report.leftover_names);
 }
 
 static bool drain(struct supervisor *s)
@@ -361,11 +377,11 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_te
 	fcntl(s.output, F_SETFL, O_NONBLOCK);
 
 	watch(&s);
-	gt_tree_names(s.report.leftover_names, sizeof s.report.leftover_names);
 	kill_leftovers(&s);
 	drain_rest(&s);
 	if (gt_memory_close(&s.memory))
 		s.report.out_of_memory = 1;
+	tell_leftovers(&s);
 	end_capture(&s);
 	send_report(&s);
 	_exit(0);

@@ -30,7 +30,7 @@ struct gt_job_report {
 	int32_t exit_code;   // of the child, if it exited; else -1
 	int32_t signal;      // that ended the child; else 0
 	uint32_t killed;     // 1: we killed it on the runner's order
-	uint32_t leftovers;  // processes that outlived the child and were killed
+	uint32_t leftovers;  // processes that outlived the child and were killed; 0 if it was killed by us
 	uint32_t isolated;   // 1: in a PID namespace of its own
 	uint32_t out_of_memory; // 1: something in the tree was killed for the limit of its memory
 	uint32_t reserved;
@@ -39,7 +39,7 @@ struct gt_job_report {
 	int64_t max_rss_kb;
 	uint64_t output_bytes;  // written by the child, kept or not
 	uint64_t dropped_bytes;
-	char leftover_names[128]; // of those processes: "sleep, python3 (2)"
+	char leftover_names[128]; // of those processes: "python3 (2), sleep"
 };
 
 // The descriptors of one job, owned by the supervisor.

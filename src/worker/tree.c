@@ -16,7 +16,6 @@
 
 // More generations than this are a bomb, which is killed and not looked at.
 #define MAX_DEPTH 32
-#define MAX_NAMES 16
 
 // The numbers in a file of /proc, each with a space behind it; NULL if there is no such file.
 static char *read_list(const char *path)
@@ -108,52 +107,86 @@ void gt_tree_visit(void (*visit)(long pid, bool borrows, void *user), void *user
 	free(pids);
 }
 
-struct names {
-	size_t count;
-	struct {
-		char name[20];
-		int times;
-	} items[MAX_NAMES];
-};
-
-// Name and state stand in /proc/PID/stat as "PID (NAME) STATE ..."; the name may hold anything.
-static void add_name(long pid, bool borrows, void *user)
+// The number by which /proc knows a process; 0 if that cannot be found out.
+static long number_in_proc(pid_t pid)
 {
-	(void)borrows;
-	struct names *all = user;
 	char path[64], text[512];
-	snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-	if (!gt_kernel_file_read(path, text, sizeof text))
-		return;
-	char *name = strchr(text, '('), *end = strrchr(text, ')');
-	if (!name || !end || end[1] != ' ' || end[2] == 'Z' || end[2] == 'X')
-		return;
-	*end = '\0';
-	name++;
-	size_t i = 0;
-	while (i < all->count && strncmp(all->items[i].name, name, sizeof all->items[i].name - 1) != 0)
-		i++;
-	if (i == MAX_NAMES)
-		return;
-	if (i == all->count) {
-		snprintf(all->items[i].name, sizeof all->items[i].name, "%.19s", name);
-		all->count++;
-	}
-	all->items[i].times++;
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0)
+		return 0;
+	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+	bool told = gt_kernel_file_read(path, text, sizeof text);
+	close(fd);
+	const char *line = told ? strstr(text, "\nPid:") : NULL;
+	return line ? strtol(line + 5, NULL, 10) : 0;
 }
 
-void gt_tree_names(char *text, size_t size)
+// The name stands in /proc/PID/stat as "PID (NAME) STATE ..."; it may hold anything.
+static void read_name(pid_t pid, char *name, size_t size)
 {
-	struct names all = {0};
-	size_t used = 0;
-	gt_tree_visit(add_name, &all);
-	text[0] = '\0';
-	for (size_t i = 0; i < all.count && used < size; i++) {
-		int n = snprintf(text + used, size - used, "%s%s", i ? ", " : "", all.items[i].name);
-		used += n > 0 ? (size_t)n : 0;
-		if (all.items[i].times > 1 && used < size) {
-			n = snprintf(text + used, size - used, " (%d)", all.items[i].times);
-			used += n > 0 ? (size_t)n : 0;
-		}
+	char path[64], text[512];
+	snprintf(name, size, "?");
+	snprintf(path, sizeof path, "/proc/%ld/stat", number_in_proc(pid));
+	if (!gt_kernel_file_read(path, text, sizeof text))
+		return;
+	char *from = strchr(text, '('), *end = strrchr(text, ')');
+	if (!from || !end)
+		return;
+	*end = '\0';
+	snprintf(name, size, "%s", from + 1);
+}
+
+void gt_tree_names_add(struct gt_tree_names *names, pid_t pid)
+{
+	char name[sizeof names->items[0].name];
+	read_name(pid, name, sizeof name);
+	size_t i = 0;
+	while (i < names->count && strcmp(names->items[i].name, name) < 0)
+		i++;
+	if (i < names->count && strcmp(names->items[i].name, name) == 0) {
+		names->items[i].times++;
+		return;
 	}
+	// Which have room must not depend on who died first.
+	if (i == GT_TREE_NAMES) {
+		names->others++;
+		return;
+	}
+	if (names->count == GT_TREE_NAMES)
+		names->others += names->items[--names->count].times;
+	memmove(&names->items[i + 1], &names->items[i], (names->count - i) * sizeof names->items[0]);
+	memcpy(names->items[i].name, name, sizeof name);
+	names->items[i].times = 1;
+	names->count++;
+}
+
+// Put one more name behind `used` bytes of `text` if that leaves `spare`. Returns the bytes used then.
+static size_t add_word(char *text, size_t size, size_t used, size_t spare, const char *name,
+                       unsigned times)
+{
+	char number[16] = "";
+	if (times > 1)
+		snprintf(number, sizeof number, " (%u)", times);
+	size_t needed = (used ? 2 : 0) + strlen(name) + strlen(number);
+	if (used + needed + spare >= size)
+		return used;
+	snprintf(text + used, size - used, "%s%s%s", used ? ", " : "", name, number);
+	return used + needed;
+}
+
+void gt_tree_names_text(const struct gt_tree_names *names, char *text, size_t size)
+{
+	size_t used = 0, room_for_others = sizeof ", others (4294967295)";
+	unsigned others = names->others;
+	text[0] = '\0';
+	for (size_t i = 0; i < names->count; i++) {
+		unsigned times = names->items[i].times;
+		size_t now = add_word(text, size, used, room_for_others, names->items[i].name, times);
+		others += now == used ? times : 0;
+		used = now;
+	}
+	if (others == 1) // a number makes it plain that this is no name
+		add_word(text, size, used, 0, "others (1)", 1);
+	else if (others)
+		add_word(text, size, used, 0, "others", others);
 }

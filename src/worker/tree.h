@@ -20,8 +20,23 @@ int gt_tree_kill_children(bool (*spare)(const void *user, pid_t pid), const void
 // its parent's.
 void gt_tree_visit(void (*visit)(long pid, bool borrows, void *user), void *user);
 
-// Names of the living processes below this one, "sleep, python3 (2)", cut to `size`. "" if there are
-// none. Dead ones that nobody has waited for are left out.
-void gt_tree_names(char *text, size_t size);
+// Names of processes, each with how often it occurs. Zero-initialised it is empty.
+#define GT_TREE_NAMES 16
+struct gt_tree_names {
+	size_t count;
+	struct {
+		char name[16];
+		unsigned times;
+	} items[GT_TREE_NAMES]; // by name
+	unsigned others; // that found no room
+};
+
+// Add the name of a process that may be dead, if nobody has waited for it yet: `pid` is as this process has
+// it. "?" if the system does not tell.
+void gt_tree_names_add(struct gt_tree_names *names, pid_t pid);
+
+// All of them, "python3 (2), sleep"; what `size` (at least 32) has no room for is in "others (N)". "" if
+// there are none.
+void gt_tree_names_text(const struct gt_tree_names *names, char *text, size_t size);
 
 #endif // GT_WORKER_TREE_H

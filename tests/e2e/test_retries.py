@@ -131,6 +131,17 @@ class Memory(Case):
 
 
 class Leaks(Case):
+    def test_of_a_job_that_was_killed(self):
+        """Helpers that are killed with a tool would perhaps have ended with it: they are no leak."""
+        tests = {"late": {"setup": "leak:8+sleep"}, "hungry": {"setup": "leak:8+memory:300"},
+                 "crashes": {"setup": "leak:8+segv"}}
+        _, run = self.fake("killed", tests, "--stages", "setup", "--timeout", "2", "--memory", "64M",
+                           "--leak=fail", "-j", "3", code=1)
+        self.ends(run, "late", "setup", "timeout")
+        self.ends(run, "hungry", "setup", "memory")
+        self.assertEqual({name: (run[name]["leftovers"], run[name]["leaked"] != "") for name in tests},
+                         {"late": (0, False), "hungry": (0, False), "crashes": (8, True)})
+
     def test_report(self):
         """They are no failure by themselves, but nobody has to look for them in files."""
         tests = {"a": {"setup": "leak:2"}, "b": {"compilation": "leak"}, "c": {}}

@@ -215,12 +215,40 @@ static void test_leftovers(void **state)
 	stop_host(&h);
 }
 
+// What is counted is named, and nothing else: not who had ended before, and whose parent did not care.
+static void test_names_of_leftovers(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *script, *names;
+		unsigned count;
+	} cases[] = {
+		{"careless b", "b", 1},
+		{"careless b;careless a;careless b", "a, b (2)", 3},
+		// Those that find no room are counted together.
+		{"careless 00;careless 01;careless 02;careless 03;careless 04;careless 05;careless 06;"
+		 "careless 07;careless 08;careless 09;careless 10;careless 11;careless 12;careless 13;"
+		 "careless 14;careless 15;careless 16;careless 17",
+		 "00, 01, 02, 03, 04, 05, 06, 07, 08, 09, 10, 11, 12, 13, 14, 15, others (2)", 18},
+		{"session;exit 0", NULL, 1},
+	};
+	struct host h = start_host();
+	for (size_t i = 0; i < GT_COUNTOF(cases); i++) {
+		struct job j;
+		do_job(&h, &j, cases[i].script);
+		assert_int_equal(j.report.leftovers, cases[i].count);
+		assert_string_equal(j.report.leftover_names, cases[i].names ? cases[i].names : mark);
+		free_job(&j);
+	}
+	stop_host(&h);
+}
+
 static void test_kill_on_order(void **state)
 {
 	(void)state;
 	static const char *const scripts[] = {"ready;busy", "deaf;ready;busy", "ready;stop",
 	                                      "session;daemon;ready;busy", "many;ready;busy",
-	                                      "close;ready;busy"};
+	                                      "close;ready;busy", "many;many;ready;busy"};
 	struct host h = start_host();
 	for (size_t i = 0; i < GT_COUNTOF(scripts); i++) {
 		struct job j;
@@ -232,6 +260,9 @@ static void test_kill_on_order(void **state)
 		end_job(&h, &j);
 		assert_int_equal(j.report.killed, 1);
 		assert_int_equal(j.report.signal, SIGKILL);
+		// Who would have outlived it nobody can tell.
+		assert_int_equal(j.report.leftovers, 0);
+		assert_string_equal(j.report.leftover_names, "");
 		free_job(&j);
 	}
 	stop_host(&h);
@@ -347,6 +378,7 @@ static int do_tests(const char *name)
 		ROUND_TEST(test_flood),
 		ROUND_TEST(test_world_of_the_child),
 		ROUND_TEST(test_leftovers),
+		ROUND_TEST(test_names_of_leftovers),
 		ROUND_TEST(test_kill_on_order),
 		ROUND_TEST(test_runner_goes),
 		ROUND_TEST(test_signals_for_the_supervisor),

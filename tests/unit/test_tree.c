@@ -128,16 +128,50 @@ static void test_threads(void **state)
 {
 	(void)state;
 	struct seen seen = {0};
-	char names[128];
 	pid_t pid = start(start_in_threads);
 	wait_for(7);
 	gt_tree_visit(see, &seen);
 	check_all(&seen);
 	assert_int_equal(seen.pids[0], pid);
 	assert_int_equal(seen.borrowers, 0);
-	gt_tree_names(names, sizeof names);
-	assert_string_equal(names, "test_tree, in (a) session (6)");
 	end(pid);
+}
+
+// A child with that name, or one that there is no more; it may be dead already.
+static pid_t start_named(const char *name, bool dead)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, name);
+		kill(getpid(), dead ? SIGKILL : SIGSTOP);
+	}
+	siginfo_t info;
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT), 0);
+	return pid;
+}
+
+static void test_names(void **state)
+{
+	(void)state;
+	struct gt_tree_names names = {0};
+	char text[128], little[32];
+	gt_tree_names_text(&names, text, sizeof text);
+	assert_string_equal(text, "");
+	static const char *const called[] = {"in (a) session", "b) R", "b) R", "a"};
+	pid_t pid = 0;
+	for (size_t i = 0; i < GT_COUNTOF(called); i++) {
+		pid = start_named(called[i], i % 2);
+		gt_tree_names_add(&names, pid);
+		end(pid);
+	}
+	gt_tree_names_add(&names, pid); // nobody is left to ask
+	gt_tree_names_text(&names, text, sizeof text);
+	assert_string_equal(text, "?, a, b) R (2), in (a) session");
+	gt_tree_names_text(&names, little, sizeof little);
+	assert_string_equal(little, "?, a, others (3)");
+	names = (struct gt_tree_names){.count = 1, .items = {{"sh", 3}}, .others = 1};
+	gt_tree_names_text(&names, little, sizeof little);
+	assert_string_equal(little, "sh (3), others (1)");
 }
 
 static void start_many(void)
@@ -251,6 +285,7 @@ int main(void)
 	made = mmap(NULL, sizeof *made, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_borrows),
 		cmocka_unit_test(test_kill_children),

@@ -224,6 +224,24 @@ static inline void fork_daemon(void)
 	waitpid(pid, NULL, 0);
 }
 
+// One called `name` that stays, with a child that has ended and that it does not wait for.
+static inline void fork_careless(const char *name)
+{
+	siginfo_t ended;
+	if (fork() == 0) {
+		setsid();
+		prctl(PR_SET_NAME, name);
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(0);
+		waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOWAIT);
+		give_way(".", "careless");
+		for (;;)
+			sleep(60);
+	}
+	(void)is_ready(".", "careless");
+}
+
 // One line per open descriptor, as the child of a job sees them.
 static inline char *list_descriptors(void)
 {
@@ -293,6 +311,8 @@ static inline void misbehave(const char *what)
 		fork_sleeper(true);
 	else if (strcmp(what, "daemon") == 0)
 		fork_daemon();
+	else if (strncmp(what, "careless ", 9) == 0)
+		fork_careless(what + 9);
 	else if (strcmp(what, "many") == 0)
 		for (int i = 0; i < 40; i++)
 			fork_daemon();
