@@ -530,6 +530,8 @@ static gt_code run_loop(struct gt_runner *r)
 		start_when_ready(r);
 	uv_run(&r->loop, UV_RUN_DEFAULT);
 	end_run(r);
+	if (r->config->plan.memory)
+		gt_memory_sweep(); // what a supervisor left that was killed with its host
 	uv_loop_close(&r->loop);
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
 		gt_pool_free(&r->pools[i]);

@@ -19,6 +19,7 @@
 // A cgroup is busy for a moment after the last process in it has died.
 #define REMOVE_TRIES 50
 #define REMOVE_PAUSE_NS 2000000
+#define EXITING 0x4 // PF_EXITING among the flags in /proc/PID/stat
 
 static const char *const mounts2[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
 static const char mount1[] = "/sys/fs/cgroup/memory";
@@ -299,6 +300,20 @@ bool gt_memory_close(struct gt_memory *memory)
 	return killed;
 }
 
+// Has a process ended, or begun to? It may stay a zombie for long where nobody cares for orphans.
+static bool has_ended(const char *number)
+{
+	char path[64], text[512], state;
+	unsigned flags;
+	snprintf(path, sizeof path, "/proc/%.20s/stat", number);
+	if (!gt_kernel_file_read(path, text, sizeof text))
+		return true;
+	const char *name_end = strrchr(text, ')');
+	if (!name_end || sscanf(name_end + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2)
+		return false;
+	return state == 'Z' || state == 'X' || flags & EXITING;
+}
+
 static void sweep_folder(const char *folder)
 {
 	DIR *entries = opendir(folder);
@@ -310,8 +325,7 @@ static void sweep_folder(const char *folder)
 		if (strncmp(e->d_name, GROUP_PREFIX, strlen(GROUP_PREFIX)) != 0 || !*number ||
 		    number[strspn(number, "0123456789")] != '\0')
 			continue;
-		snprintf(path, sizeof path, "/proc/%.20s", number);
-		if (access(path, F_OK) == 0)
+		if (!has_ended(number))
 			continue; // of a job that runs, maybe in another run
 		snprintf(path, sizeof path, "%.300s/%.200s", folder, e->d_name);
 		remove_group(path);

@@ -300,6 +300,7 @@ static void watch(struct supervisor *s)
 		}
 		if (on[3].revents) {
 			kill_leftovers(s); // the host is gone: nobody will read a report
+			(void)gt_memory_close(&s->memory);
 			_exit(1);
 		}
 	}

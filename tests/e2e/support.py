@@ -290,6 +290,15 @@ def alive(marker):
     return found
 
 
+def is_gone(pid):
+    """It has ended, though whoever ought to wait for it may not have done so yet."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+            return f.read().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 def stale_groups():
     """Memory cgroups beside our own jobs' whose supervisor is gone; further up they are of others."""
     with open("/proc/self/cgroup", encoding="utf-8") as f:
@@ -298,4 +307,4 @@ def stale_groups():
                f"/sys/fs/cgroup/memory{own.get('memory', '')}"]
     return [os.path.join(folder, name) for folder in folders if os.path.isdir(folder)
             for name in os.listdir(folder)
-            if name.startswith("gauntlet-") and not os.path.exists(f"/proc/{name[9:]}")]
+            if name.startswith("gauntlet-") and is_gone(name[9:])]

@@ -21,7 +21,7 @@ import onnx  # noqa: E402
 
 import support  # noqa: E402
 from matrix import KINDS, Case, check_schemas, soon  # noqa: E402
-from support import working_in, write_text  # noqa: E402
+from support import stale_groups, working_in, write_text  # noqa: E402
 
 QUICK = ["--stages", "setup", "construct_inputs"]
 PYTHON_TEST = """
@@ -254,6 +254,23 @@ class Hosts(Case):
         self.assertEqual(ways["test_5"], ["host", "timeout", "timeout"])
         self.assertEqual(self.notes(run), {("plain", "replaced", "death"): 1})
         self.begins_when_it_runs(run, "test_5", 3)
+
+    def test_no_group_of_a_lost_job_is_left(self):
+        """Also if its supervisor had no time to remove it, and no host is left that would."""
+        for isolation in ("", "none"):
+            for kill in ("host", "supervisor"):
+                name = f"groups-{kill}{isolation}"
+                self.fake_env = {**type(self).fake_env, "GAUNTLET_ISOLATION": isolation}
+                process = self.start(name, {"test": {"setup": "1*sleep"}}, "--memory", "64M",
+                                     "--stages", "setup", "-j", "1")
+                host = self.host_of(process, "plain")
+                counted = self.path(name, "test", "attempts.setup")
+                self.wait_for(lambda counted=counted: os.path.exists(counted))
+                os.kill(host if kill == "host" else children(host)[0], signal.SIGKILL)
+                out, run = self.finish(process, name)
+                self.assertEqual(run.end("test"), ("PASS", "partial"), out)
+                self.assertEqual(set(stale_groups()) - self.groups, set(), name)
+        del self.fake_env
 
     def begins_when_it_runs(self, run, test, attempt):
         """A stage that has to be alone begins when nothing else runs, not when it starts to wait."""
