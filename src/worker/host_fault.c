@@ -101,12 +101,19 @@ static void fault_child(int control)
 		continue;
 }
 
-void gt_host_fault(enum gt_host_moment moment, int control)
+static void fault_limit(int procs)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	dup3(full, procs, O_CLOEXEC);
+	close(full);
+}
+
+void gt_host_fault(enum gt_host_moment moment, int fd)
 {
 	static const struct {
 		const char *word;
 		enum gt_host_moment moment;
-		void (*commit)(int control);
+		void (*commit)(int fd);
 	} faults[] = {
 		{"start", GT_MOMENT_HELLO, fault_start},
 		{"mute", GT_MOMENT_HELLO, fault_hang},
@@ -119,9 +126,10 @@ void gt_host_fault(enum gt_host_moment moment, int control)
 		{"descriptor", GT_MOMENT_FORKED, fault_descriptor},
 		{"memory", GT_MOMENT_FORKED, fault_memory},
 		{"child", GT_MOMENT_FORKED, fault_child},
+		{"limit", GT_MOMENT_LIMIT, fault_limit},
 	};
 	const char *order = getenv(GT_HOST_FAULT_VARIABLE);
 	for (size_t i = 0; order && i < GT_COUNTOF(faults); i++)
 		if (faults[i].moment == moment && strcmp(faults[i].word, order) == 0)
-			faults[i].commit(control);
+			faults[i].commit(fd);
 }

@@ -15,6 +15,7 @@
 //   descriptor    opens a descriptor with each job
 //   memory        gathers 40 MiB with each job
 //   child         forks a process with each job that is no job
+//   limit         starts jobs that cannot be put under their limit of memory, if that is by a cgroup
 #ifndef GT_WORKER_HOST_FAULT_H
 #define GT_WORKER_HOST_FAULT_H
 
@@ -25,9 +26,11 @@ enum gt_host_moment {
 	GT_MOMENT_ORDER, // has taken an order to start a job
 	GT_MOMENT_FORKED,
 	GT_MOMENT_ENDED, // a job has ended
+	GT_MOMENT_LIMIT, // a child is about to be put under its limit, in its supervisor
 };
 
-// Do what was ordered for this moment, if anything was.
-void gt_host_fault(enum gt_host_moment moment, int control);
+// Do what was ordered for this moment, if anything was. `fd` is the control socket; with GT_MOMENT_LIMIT,
+// cgroup.procs of the job's group.
+void gt_host_fault(enum gt_host_moment moment, int fd);
 
 #endif // GT_WORKER_HOST_FAULT_H

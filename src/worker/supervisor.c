@@ -4,6 +4,7 @@
 #include "worker/backtrace.h"
 #include "worker/capture.h"
 #include "worker/frame.h"
+#include "worker/host_fault.h"
 #include "worker/memory.h"
 #include "worker/tree.h"
 
@@ -95,8 +96,14 @@ static _Noreturn void serve(const struct gt_job_fds *fds, bool instance,
 	_exit(0);
 }
 
-static _Noreturn void be_child(const struct supervisor *s, int output, pid_t supervisor,
-                               bool instance, const struct gt_host_ops *ops)
+// Descriptors of a child before it serves; the supervisor has the other ends.
+struct child_ends {
+	int output;
+	int refused; // takes the errno of a child that cannot be put under its limit
+};
+
+static _Noreturn void be_child(const struct supervisor *s, const struct child_ends *ends,
+                               pid_t supervisor, bool instance, const struct gt_host_ops *ops)
 {
 	const struct gt_job_fds *fds = &s->fds;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -104,16 +111,17 @@ static _Noreturn void be_child(const struct supervisor *s, int output, pid_t sup
 		_exit(CHILD_NO_REQUEST);
 	setpgid(0, 0);
 	if (!gt_memory_enter(&s->memory)) { // without the limit that was asked for it must not run
-		fprintf(stderr, "gauntlet: the job cannot be put under its limit of memory: %s\n",
-		        strerror(errno));
+		int why = errno;
+		(void)!write(ends->refused, &why, sizeof why);
 		_exit(1);
 	}
+	close(ends->refused);
 	reset_signals();
 	gt_backtrace_arm(s->backtrace);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	dup2(null, 0);
-	dup2(output, 1);
-	dup2(output, 2);
+	dup2(ends->output, 1);
+	dup2(ends->output, 2);
 	enter_folder(fds->folder);
 	// Everything the child may hold: standard streams and its own socket. The rest would let a
 	// stray library write into the runner's conversation or keep a pipe open.
@@ -344,6 +352,39 @@ static int own_signals(void)
 	return signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+// Fork the child and see it under its limit, or end: no job has run then, and the runner hears that we are
+// gone.
+static void start_child(struct supervisor *s, bool instance, const struct gt_host_ops *ops)
+{
+	int output[2], limit[2], why = 0;
+	pid_t self = getpid();
+	s->child = s->signals < 0 || pipe2(output, O_CLOEXEC) != 0 || pipe2(limit, O_CLOEXEC) != 0
+	                   ? -1
+	                   : fork();
+	if (s->child < 0)
+		give_up(s->fds.log, 1, "a job cannot be forked", strerror(errno));
+	if (s->child == 0) {
+		struct child_ends ends = {.output = output[1], .refused = limit[1]};
+		be_child(s, &ends, self, instance, ops);
+	}
+	close(output[1]);
+	close(limit[1]);
+	close(s->fds.child);
+	close(s->fds.folder);
+	s->output = output[0];
+	fcntl(s->output, F_SETFL, O_NONBLOCK);
+	ssize_t n = 0;
+	while (s->memory.procs >= 0 && (n = read(limit[0], &why, sizeof why)) < 0 && errno == EINTR)
+		continue;
+	close(limit[0]);
+	if (n != sizeof why)
+		return;
+	while (waitpid(s->child, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	(void)gt_memory_close(&s->memory);
+	give_up(s->fds.log, 1, "a job cannot be put under its limit of memory", strerror(why));
+}
+
 _Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_terms *terms,
                             const struct gt_host_ops *ops)
 {
@@ -361,21 +402,12 @@ _Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_te
 	s.report.magic = GT_REPORT_MAGIC;
 	s.report.isolated = isolated;
 	gt_memory_open(&s.memory, terms->memory);
+	if (s.memory.procs >= 0)
+		gt_host_fault(GT_MOMENT_LIMIT, s.memory.procs);
 	s.backtrace = gt_backtrace_new();
 	s.capture = (struct gt_capture){
 		.log = fds->log, .head_max = GT_LOG_HEAD, .tail_max = GT_LOG_TAIL};
-	int output[2];
-	pid_t self = getpid();
-	s.child = s.signals < 0 || pipe2(output, O_CLOEXEC) != 0 ? -1 : fork();
-	if (s.child < 0)
-		give_up(fds->log, 1, "a job cannot be forked", strerror(errno));
-	if (s.child == 0)
-		be_child(&s, output[1], self, terms->instance, ops);
-	close(output[1]);
-	close(fds->child);
-	close(fds->folder);
-	s.output = output[0];
-	fcntl(s.output, F_SETFL, O_NONBLOCK);
+	start_child(&s, terms->instance, ops);
 
 	watch(&s);
 	kill_leftovers(&s);

@@ -186,6 +186,19 @@ class Hosts(Case):
             self.all_pass(run, ran)
             self.assertIn(("plain", "replaced", "protocol"), self.notes(run))
 
+    def test_job_that_cannot_be_limited(self):
+        """It must not run, and no test is to blame: it is tried again, and its log says why."""
+        if "cgroup" not in self.gauntlet("doctor").out:
+            self.skipTest("no memory cgroups here")
+        ran, run = self.faulty("limit", "plain:limit", "-j", "1", "--memory", "64M", *QUICK,
+                               tests=1, code=1)
+        self.ends(run, "test_0", "setup", "host")
+        self.assertEqual([e["why"] for e in self.attempts(run)], ["host", "host"], ran)
+        self.assertIn("a job cannot be put under its limit of memory: No space left on device",
+                      support.read_text(run.file("test_0", "setup.log")))
+        self.assertEqual(self.notes(run), {})
+        self.assertEqual(set(stale_groups()) - self.groups, set())
+
     # --- kills
 
     def start(self, name, tests, *arguments):
