@@ -1,6 +1,8 @@
 #include "cli/cli.h"
 
 #include "base/utf8.h"
+#include "worker/isolation.h"
+#include "worker/memory.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -34,6 +36,12 @@ void gt_cli_say(const char *text)
 	else
 		fputs(gt_buf_text(&line), stderr);
 	gt_buf_free(&line);
+}
+
+gt_code gt_cli_check_variables(struct gt_err *err)
+{
+	gt_code rc = gt_isolation_check(err);
+	return rc ? rc : gt_memory_check(err);
 }
 
 int gt_cli_fail(const struct gt_err *err)

@@ -37,6 +37,9 @@ void gt_cli_say(const char *text);
 // From now on that goes to `out`, which does not wait; NULL: to stderr itself again.
 void gt_cli_say_to(struct gt_outlet *out);
 
+// Do the variables that say what hosts may use mean anything? Else GT_BAD_USAGE.
+GT_MUST_USE gt_code gt_cli_check_variables(struct gt_err *err);
+
 // Say err->text and return the exit code that fits err->code.
 int gt_cli_fail(const struct gt_err *err);
 

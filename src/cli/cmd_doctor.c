@@ -134,9 +134,14 @@ static void check_fit(struct findings *f)
 	free(text);
 }
 
-static void check_isolation(void)
+static void check_isolation(struct findings *f)
 {
+	struct gt_err err = {0};
 	struct gt_isolation isolation;
+	if (gt_isolation_check(&err))
+		problem(f, "isolation", err.text);
+	if (gt_memory_check(&err))
+		problem(f, "memory", err.text);
 	gt_isolation_probe(&isolation);
 	line("isolation", gt_isolation_describe(&isolation));
 	if (isolation.kind == GT_ISOLATION_NONE)
@@ -167,7 +172,7 @@ int gt_cmd_doctor(int argc, char **argv)
 	check_host(&f, GT_HOST_FRONTEND, "onnx", &tools);
 	line("python", tools.python ? tools.python : "not found");
 	check_fit(&f);
-	check_isolation();
+	check_isolation(&f);
 	if (f.problems)
 		printf("\n%d problem%s%s\n", f.problems, f.problems == 1 ? "" : "s",
 		       f.make_helps ? "; 'make' in the project folder prepares everything that is missing" : "");

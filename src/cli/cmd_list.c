@@ -49,10 +49,12 @@ int gt_cmd_list(int argc, char **argv)
 	gt_cli_parse(&command, argc, argv, &args, &done, &exit_code);
 	if (!done) {
 		struct gt_toolchain tools;
-		struct gt_selected selected;
+		struct gt_selected selected = {0};
 		struct gt_err err = {0};
 		gt_toolchain_find(&tools);
-		gt_code rc = gt_selection_make(&args, &tools, gt_stage(GT_SETUP)->timeout_s, &selected, &err);
+		gt_code rc = gt_cli_check_variables(&err);
+		if (!rc)
+			rc = gt_selection_make(&args, &tools, gt_stage(GT_SETUP)->timeout_s, &selected, &err);
 		if (!rc)
 			print_cases(&selected.cases, gt_arg_given(&args, "verbose"));
 		else

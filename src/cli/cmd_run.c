@@ -272,7 +272,9 @@ static gt_code prepare(struct run_setup *d, const struct gt_args *args, struct g
 {
 	int64_t jobs = sysconf(_SC_NPROCESSORS_ONLN);
 	gt_toolchain_find(&d->tools);
-	gt_code rc = gt_settings_make(args, &d->options, &d->config.plan, err);
+	gt_code rc = gt_cli_check_variables(err);
+	if (!rc)
+		rc = gt_settings_make(args, &d->options, &d->config.plan, err);
 	if (!rc && gt_arg_given(args, "jobs"))
 		rc = gt_arg_integer("jobs", gt_arg_text(args, "jobs", "1"), 1, MAX_JOBS, &jobs, err);
 	if (!rc)

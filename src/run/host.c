@@ -62,7 +62,7 @@ static void add_fault(struct environment *e, const struct gt_host *host)
 {
 	const char *order = getenv(GT_HOST_FAULT_VARIABLE), *name = gt_host_name(host->kind);
 	size_t n = strlen(name);
-	if (!order || strncmp(order, name, n) != 0)
+	if (!getenv("GAUNTLET_FAKE") || !order || strncmp(order, name, n) != 0)
 		return;
 	bool always = order[n] == '+';
 	order += n + always;

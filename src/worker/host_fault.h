@@ -1,8 +1,8 @@
 // worker/host_fault.h - misbehaviour of hosts on order, for Gauntlet's own tests.
 //
-// The variable GAUNTLET_HOST_FAULT of the runner, "KIND:FAULT" or, to strike also where each job has
-// a process of its own, "KIND+:FAULT"; a host finds FAULT alone in its own. worker/fault.h is the
-// same for jobs.
+// The variable GAUNTLET_HOST_FAULT of the runner, which counts where GAUNTLET_FAKE is set too: "KIND:FAULT"
+// or, to strike also where each job has a process of its own, "KIND+:FAULT"; a host finds FAULT alone in
+// its own. worker/fault.h is the same for jobs.
 //
 //   start         dies by SIGSEGV before it says hello
 //   mute          never says hello

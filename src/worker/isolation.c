@@ -132,18 +132,22 @@ static bool works(enum gt_isolation_kind kind, int home)
 	return answer == WORKS;
 }
 
+gt_code gt_isolation_check(struct gt_err *err)
+{
+	const char *wanted = getenv("GAUNTLET_ISOLATION");
+	if (!wanted || !*wanted || strcmp(wanted, "user") == 0 || strcmp(wanted, "none") == 0)
+		return GT_OK;
+	return gt_fail(err, GT_BAD_USAGE, "GAUNTLET_ISOLATION is '%s', none of 'user' and 'none'", wanted);
+}
+
 // The strongest kind that GAUNTLET_ISOLATION leaves to us.
 static enum gt_isolation_kind strongest_wanted(void)
 {
 	const char *wanted = getenv("GAUNTLET_ISOLATION");
-	if (!wanted || !*wanted)
-		return GT_ISOLATION_PRIVILEGED;
-	if (strcmp(wanted, "user") == 0)
+	if (wanted && strcmp(wanted, "user") == 0)
 		return GT_ISOLATION_USER;
-	if (strcmp(wanted, "none") == 0)
+	if (wanted && strcmp(wanted, "none") == 0)
 		return GT_ISOLATION_NONE;
-	fprintf(stderr, "gauntlet: GAUNTLET_ISOLATION is '%s', neither 'user' nor 'none'; not used\n",
-	        wanted);
 	return GT_ISOLATION_PRIVILEGED;
 }
 

@@ -5,6 +5,8 @@
 #ifndef GT_WORKER_ISOLATION_H
 #define GT_WORKER_ISOLATION_H
 
+#include "base/status.h"
+
 #include <sys/types.h>
 
 enum gt_isolation_kind {
@@ -18,9 +20,12 @@ struct gt_isolation {
 	int home; // our own PID namespace, to come back to
 };
 
+// Is the variable GAUNTLET_ISOLATION, which leaves out the stronger kinds (user, none; for tests of the
+// weaker ones), one of these or not set? Else GT_BAD_USAGE.
+GT_MUST_USE gt_code gt_isolation_check(struct gt_err *err);
+
 // Find out by trying; costs about a millisecond. It is tried again if somebody kills what tries, or if
-// there is no room for a process just then. GAUNTLET_ISOLATION=user or =none in the environment leaves
-// out the stronger kinds: for tests of the weaker ones.
+// there is no room for a process just then.
 void gt_isolation_probe(struct gt_isolation *isolation);
 
 // "pid namespace", "pid namespace in a user namespace", "process group".

@@ -150,6 +150,16 @@ static bool open_cgroup1(struct gt_memory *m)
 	return true;
 }
 
+gt_code gt_memory_check(struct gt_err *err)
+{
+	const char *only = getenv("GAUNTLET_MEMORY");
+	if (!only || !*only || strcmp(only, "cgroup2") == 0 || strcmp(only, "cgroup1") == 0 ||
+	    strcmp(only, "polling") == 0)
+		return GT_OK;
+	return gt_fail(err, GT_BAD_USAGE,
+	               "GAUNTLET_MEMORY is '%s', none of 'cgroup2', 'cgroup1' and 'polling'", only);
+}
+
 void gt_memory_open(struct gt_memory *memory, uint64_t limit)
 {
 	*memory = (struct gt_memory){.limit = limit, .procs = -1};

@@ -7,6 +7,8 @@
 #ifndef GT_WORKER_MEMORY_H
 #define GT_WORKER_MEMORY_H
 
+#include "base/status.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,8 +22,11 @@ struct gt_memory {
 	char group[512];    // folder of the cgroup
 };
 
-// Prepare for one job; a limit of 0 is none. GAUNTLET_MEMORY=polling|cgroup1|cgroup2 allows only
-// that way (for tests). Never fails: polling always works.
+// Is the variable GAUNTLET_MEMORY, which names the only way that is allowed (cgroup2, cgroup1, polling; for
+// tests), one of them or not set? Else GT_BAD_USAGE.
+GT_MUST_USE gt_code gt_memory_check(struct gt_err *err);
+
+// Prepare for one job; a limit of 0 is none. Never fails: polling always works.
 void gt_memory_open(struct gt_memory *memory, uint64_t limit);
 
 // In the child, first of all: put this process under the limit. False: it is not under it.

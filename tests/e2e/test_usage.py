@@ -54,6 +54,26 @@ class Help(support.TestCase):
         self.assertFalse(os.path.exists(self.path("never")))
 
 
+class Variables(support.TestCase):
+    """A variable that says what hosts may use, and means nothing, is refused before anything begins."""
+
+    WRONG = {"GAUNTLET_ISOLATION": "bogus", "GAUNTLET_MEMORY": "cgroupv1"}
+
+    def test_run_and_list(self):
+        for name, value in self.WRONG.items():
+            for command in (["run", "-r", "never", "test_abs"], ["list", "test_abs"]):
+                self.refused(*command, env={name: value}, says=[f"{name} is '{value}'", "none of "])
+            self.assertFalse(os.path.exists(self.path("never")))
+            ran = self.gauntlet("list", "test_abs", env={name: ""})  # empty: not set
+            self.assertEqual((ran.code, ran.err), (0, ""), ran)
+
+    def test_doctor(self):
+        ran = self.gauntlet("doctor", env=self.WRONG)
+        self.assertEqual(ran.code, 2, ran)
+        for name, value in self.WRONG.items():
+            self.assertRegex(ran.out, rf"PROBLEM: {name} is '{value}', none of ")
+
+
 class Many(support.TestCase):
     """More at once than this machine's limits or a socket's room have place for."""
 

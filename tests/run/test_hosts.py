@@ -169,6 +169,12 @@ class Hosts(Case):
         self.assertEqual(list(self.notes(run)), [("plain", "replaced", "death")])
         self.assertIn("more such", " ".join(ran.out.split()))
 
+    def test_fault_is_for_fake_tests_only(self):
+        env = {k: v for k, v in self.fake_env.items() if k != "GAUNTLET_FAKE"}
+        ran, run = self.run_tests("real", "test_abs", "--expect", "none", *QUICK, code=0,
+                                  env={**env, "GAUNTLET_HOST_FAULT": "plain+:start"})
+        self.assertEqual((self.notes(run), len(self.attempts(run))), ({}, 2), ran)
+
     # --- surprises
 
     def test_replaced_before_a_fork(self):

@@ -479,7 +479,7 @@ static void test_no_limit(void **state)
 static void test_always_a_way(void **state)
 {
 	(void)state;
-	static const char *const values[] = {"", "polling", "cgroup1", "cgroup2", "nonsense"};
+	static const char *const values[] = {"", "polling", "cgroup1", "cgroup2"};
 	for (size_t i = 0; i < GT_COUNTOF(values); i++) {
 		struct gt_memory m;
 		setenv("GAUNTLET_MEMORY", values[i], 1);
@@ -491,6 +491,26 @@ static void test_always_a_way(void **state)
 	assert_string_equal(gt_memory_describe(), "polling of private memory");
 	unsetenv("GAUNTLET_MEMORY");
 	assert_string_not_equal(gt_memory_describe(), "none");
+}
+
+static void test_unknown_way(void **state)
+{
+	(void)state;
+	struct gt_err err = {0};
+	static const char *const good[] = {"", "polling", "cgroup1", "cgroup2"};
+	static const char *const bad[] = {"cgroupv1", "polling ", "Polling", "none"};
+	unsetenv("GAUNTLET_MEMORY");
+	assert_int_equal(gt_memory_check(&err), GT_OK);
+	for (size_t i = 0; i < GT_COUNTOF(good); i++) {
+		setenv("GAUNTLET_MEMORY", good[i], 1);
+		assert_int_equal(gt_memory_check(&err), GT_OK);
+	}
+	for (size_t i = 0; i < GT_COUNTOF(bad); i++) {
+		setenv("GAUNTLET_MEMORY", bad[i], 1);
+		assert_int_equal(gt_memory_check(&err), GT_BAD_USAGE);
+		assert_non_null(strstr(err.text, bad[i]));
+	}
+	unsetenv("GAUNTLET_MEMORY");
 }
 
 static bool is_there(const char *path)
@@ -563,7 +583,7 @@ int main(void)
 		cmocka_unit_test(test_cgroup2),      cmocka_unit_test(test_cgroup1),
 		cmocka_unit_test(test_polling),      cmocka_unit_test(test_private_only),
 		cmocka_unit_test(test_odd_trees),    cmocka_unit_test(test_no_limit),
-		cmocka_unit_test(test_always_a_way),
+		cmocka_unit_test(test_always_a_way), cmocka_unit_test(test_unknown_way),
 		cmocka_unit_test(test_sweep),        cmocka_unit_test(test_number_again),
 		cmocka_unit_test(test_limit_around),
 	};

@@ -91,10 +91,12 @@ static void test_no_descriptor_left(void **state)
 static void start_faulty(const char *fault)
 {
 	char *order = gt_format("plain:%s", fault);
+	setenv("GAUNTLET_FAKE", "1", 1);
 	setenv("GAUNTLET_HOST_FAULT", order, 1);
 	free(order);
 	start_host(GOOD);
 	unsetenv("GAUNTLET_HOST_FAULT");
+	unsetenv("GAUNTLET_FAKE");
 }
 
 // A host that is no longer what it was starts no job any more and says why; those it has go on.
