@@ -518,11 +518,11 @@ static gt_code run_loop(struct gt_runner *r)
 {
 	uv_prepare_t prepare;
 	signal(SIGXFSZ, SIG_IGN); // a limit on files is told like a full disk
-	if (r->config->plan.memory)
-		gt_memory_sweep(); // what a run left that was killed
 	gt_code rc = open_loop(r, &prepare);
 	if (rc)
 		return rc;
+	struct gt_memory_run memory;
+	gt_memory_begin(&memory, r->config->plan.memory);
 	r->slots = gt_zalloc((size_t)r->config->jobs, sizeof(struct gt_test *));
 	find_needs(r);
 	start_hosts(r);
@@ -530,8 +530,7 @@ static gt_code run_loop(struct gt_runner *r)
 		start_when_ready(r);
 	uv_run(&r->loop, UV_RUN_DEFAULT);
 	end_run(r);
-	if (r->config->plan.memory)
-		gt_memory_sweep(); // what a supervisor left that was killed with its host
+	gt_memory_end(&memory, r->config->plan.memory);
 	uv_loop_close(&r->loop);
 	for (size_t i = 0; i < GT_HOST_COUNT; i++)
 		gt_pool_free(&r->pools[i]);

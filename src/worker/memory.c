@@ -16,6 +16,7 @@
 #define NEAR 8 // a kill this near to the limit was for it: the kernel takes pages in advance
 #define POLL_MS 100
 #define GROUP_PREFIX "gauntlet-"
+#define LEAF_PREFIX GROUP_PREFIX "run-" // of the group of a whole run
 // A cgroup is busy for a moment after the last process in it has died.
 #define REMOVE_TRIES 50
 #define REMOVE_PAUSE_NS 2000000
@@ -24,17 +25,37 @@
 static const char *const mounts2[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
 static const char mount1[] = "/sys/fs/cgroup/memory";
 
-static bool write_number(const char *folder, const char *file, uint64_t number)
+static bool write_text(const char *folder, const char *file, const char *text)
 {
-	char path[600], text[32];
+	char path[600];
 	snprintf(path, sizeof path, "%s/%s", folder, file);
-	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
+	ssize_t n = (ssize_t)strlen(text);
 	bool good = write(fd, text, (size_t)n) == n;
 	close(fd);
 	return good;
+}
+
+static bool write_number(const char *folder, const char *file, uint64_t number)
+{
+	char text[32];
+	snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+	return write_text(folder, file, text);
+}
+
+// Does a file of words, with blanks between them, hold that one? False if there is no such file.
+static bool has_word(const char *folder, const char *file, const char *word)
+{
+	char path[600], text[1024], *rest = text;
+	snprintf(path, sizeof path, "%s/%s", folder, file);
+	if (!gt_kernel_file_read(path, text, sizeof text))
+		return false;
+	for (char *each; (each = strtok_r(rest, " \n", &rest));)
+		if (strcmp(each, word) == 0)
+			return true;
+	return false;
 }
 
 // Number behind `name` in a file of lines "name number", or of a file that is a number (name NULL); 0 if
@@ -85,12 +106,30 @@ static long outer_pid(void)
 	return n > 0 ? atol(text) : (long)getpid();
 }
 
-// Folder of this process's own cgroup, in which those of jobs are made.
+// The process that a group of ours is named after: digits; NULL if it is none of ours. With `leaf` only
+// those of whole runs are meant.
+static const char *number_in(const char *name, bool leaf)
+{
+	static const char *const prefixes[] = {LEAF_PREFIX, GROUP_PREFIX};
+	for (size_t i = 0; i < (leaf ? 1 : GT_COUNTOF(prefixes)); i++) {
+		size_t n = strlen(prefixes[i]);
+		if (strncmp(name, prefixes[i], n) == 0 && name[n] &&
+		    name[n + strspn(name + n, "0123456789")] == '\0')
+			return name + n;
+	}
+	return NULL;
+}
+
+// Folder of this process's own cgroup, in which those of jobs are made. Those of a run that is in a
+// group of its own are beside that.
 static bool own_folder(const char *mount, const char *controller, char *path, size_t size)
 {
 	char own[256];
 	if (!own_group(controller, own, sizeof own))
 		return false;
+	char *last = strrchr(own, '/');
+	if (last && number_in(last + 1, true))
+		*last = '\0';
 	return (size_t)snprintf(path, size, "%s%s", mount, strcmp(own, "/") == 0 ? "" : own) < size;
 }
 
@@ -105,6 +144,13 @@ static bool remove_group(const char *path)
 	return rc == 0;
 }
 
+// One that has our number is of a process that is gone.
+static bool make_folder(const char *path)
+{
+	return mkdir(path, 0755) == 0 ||
+	       (errno == EEXIST && remove_group(path) && mkdir(path, 0755) == 0);
+}
+
 static bool make_group(struct gt_memory *m, const char *mount, const char *controller,
                        const char *limit_file)
 {
@@ -114,9 +160,7 @@ static bool make_group(struct gt_memory *m, const char *mount, const char *contr
 	int n = snprintf(m->group, sizeof m->group, "%s/" GROUP_PREFIX "%ld", own, outer_pid());
 	if (n < 0 || (size_t)n >= sizeof m->group)
 		return false;
-	// One that has our number is of a process that is gone.
-	if (mkdir(m->group, 0755) != 0 &&
-	    (errno != EEXIST || !remove_group(m->group) || mkdir(m->group, 0755) != 0))
+	if (!make_folder(m->group))
 		return false;
 	snprintf(procs, sizeof procs, "%s/cgroup.procs", m->group);
 	if (write_number(m->group, limit_file, m->limit)) {
@@ -150,6 +194,12 @@ static bool open_cgroup1(struct gt_memory *m)
 	return true;
 }
 
+static bool is_allowed(const char *way)
+{
+	const char *only = getenv("GAUNTLET_MEMORY");
+	return !only || !*only || strcmp(only, way) == 0;
+}
+
 gt_code gt_memory_check(struct gt_err *err)
 {
 	const char *only = getenv("GAUNTLET_MEMORY");
@@ -165,11 +215,9 @@ void gt_memory_open(struct gt_memory *memory, uint64_t limit)
 	*memory = (struct gt_memory){.limit = limit, .procs = -1};
 	if (limit == 0)
 		return;
-	const char *only = getenv("GAUNTLET_MEMORY");
-	bool any = !only || !*only;
-	if ((any || strcmp(only, "cgroup2") == 0) && open_cgroup2(memory))
+	if (is_allowed("cgroup2") && open_cgroup2(memory))
 		return;
-	if ((any || strcmp(only, "cgroup1") == 0) && open_cgroup1(memory))
+	if (is_allowed("cgroup1") && open_cgroup1(memory))
 		return;
 	memory->kind = GT_MEMORY_POLLING;
 }
@@ -331,12 +379,9 @@ static void sweep_folder(const char *folder)
 		return;
 	for (struct dirent *e; (e = readdir(entries));) {
 		char path[600];
-		const char *number = e->d_name + strlen(GROUP_PREFIX);
-		if (strncmp(e->d_name, GROUP_PREFIX, strlen(GROUP_PREFIX)) != 0 || !*number ||
-		    number[strspn(number, "0123456789")] != '\0')
-			continue;
-		if (!has_ended(number))
-			continue; // of a job that runs, maybe in another run
+		const char *number = number_in(e->d_name, false);
+		if (!number || !has_ended(number))
+			continue; // of a stranger, or of a job that runs, maybe in another run
 		snprintf(path, sizeof path, "%.300s/%.200s", folder, e->d_name);
 		remove_group(path);
 	}
@@ -353,6 +398,58 @@ void gt_memory_sweep(void)
 		sweep_folder(folder);
 }
 
+// Go into a group of our own below `own`, so that this may hand the controller down. With others in it
+// the kernel refuses that, but in the root of all, which is not ours to change.
+static void settle(const char *own, struct gt_memory_run *run)
+{
+	char type[600];
+	snprintf(type, sizeof type, "%s/cgroup.type", own);
+	bool is_root = access(type, F_OK) != 0;
+	if (is_root || !has_word(own, "cgroup.controllers", "memory") ||
+	    has_word(own, "cgroup.subtree_control", "memory"))
+		return;
+	char *leaf = run->leaf;
+	int n = snprintf(leaf, sizeof run->leaf, "%s/" LEAF_PREFIX "%ld", own, outer_pid());
+	if (n > 0 && (size_t)n < sizeof run->leaf && make_folder(leaf)) {
+		bool moved = write_text(leaf, "cgroup.procs", "0");
+		if (moved && write_text(own, "cgroup.subtree_control", "+memory"))
+			return;
+		if (moved)
+			write_text(own, "cgroup.procs", "0");
+		remove_group(leaf);
+	}
+	*leaf = '\0';
+}
+
+void gt_memory_begin(struct gt_memory_run *run, uint64_t limit)
+{
+	char own[300];
+	*run = (struct gt_memory_run){0};
+	if (limit == 0)
+		return;
+	for (size_t i = 0; i < GT_COUNTOF(mounts2) && is_allowed("cgroup2") && !run->leaf[0]; i++)
+		if (own_folder(mounts2[i], "", own, sizeof own))
+			settle(own, run);
+	gt_memory_sweep();
+}
+
+void gt_memory_end(struct gt_memory_run *run, uint64_t limit)
+{
+	if (limit == 0)
+		return;
+	gt_memory_sweep();
+	if (!run->leaf[0])
+		return;
+	char own[sizeof run->leaf];
+	memcpy(own, run->leaf, sizeof own);
+	*strrchr(own, '/') = '\0';
+	// In this order: it takes nobody in while it hands the controller down.
+	write_text(own, "cgroup.subtree_control", "-memory");
+	write_text(own, "cgroup.procs", "0");
+	remove_group(run->leaf);
+	run->leaf[0] = '\0';
+}
+
 const char *gt_memory_describe(void)
 {
 	static const char *const names[] = {
@@ -361,9 +458,13 @@ const char *gt_memory_describe(void)
 		[GT_MEMORY_CGROUP1] = "cgroup v1",
 		[GT_MEMORY_POLLING] = "polling of private memory",
 	};
+	const uint64_t limit = (uint64_t)1 << 40;
+	struct gt_memory_run run;
 	struct gt_memory probe;
-	gt_memory_open(&probe, (uint64_t)1 << 40);
+	gt_memory_begin(&run, limit);
+	gt_memory_open(&probe, limit);
 	const char *name = names[probe.kind];
 	gt_memory_close(&probe);
+	gt_memory_end(&run, limit);
 	return name;
 }

@@ -307,4 +307,4 @@ def stale_groups():
                f"/sys/fs/cgroup/memory{own.get('memory', '')}"]
     return [os.path.join(folder, name) for folder in folders if os.path.isdir(folder)
             for name in os.listdir(folder)
-            if name.startswith("gauntlet-") and is_gone(name[9:])]
+            if name.startswith("gauntlet-") and is_gone(name.rpartition("-")[2])]

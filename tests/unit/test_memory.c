@@ -2,7 +2,7 @@
 // this machine allows. What it does not allow is skipped, with the reason.
 #include "worker/memory.h"
 
-#include "base/status.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -184,12 +184,15 @@ static int starve_around(const char *around, const char *limit_file)
 	snprintf(text, sizeof text, "%zu", LIMIT);
 	if (!write_text(around, limit_file, text) || !write_text(around, "cgroup.procs", "0"))
 		return 2;
+	struct gt_memory_run run;
+	gt_memory_begin(&run, 1024 * MIB);
 	gt_memory_open(&m, 1024 * MIB);
 	if (strncmp(m.group, around, strlen(around)) != 0)
 		return 2;
 	pid_t pid = start(&m, TOO_MUCH, 0, 0);
 	bool met = watch(&m, pid, 1, false, &status);
 	bool counted = gt_memory_close(&m);
+	gt_memory_end(&run, 1024 * MIB);
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? met || counted : 3;
 }
 
@@ -213,8 +216,6 @@ static void test_limit_around(void **state)
 		print_message("[  REASON  ] no group can be made around the job's\n");
 		skip();
 	}
-	if (kind == GT_MEMORY_CGROUP2)
-		(void)write_text(around, "cgroup.subtree_control", "+memory");
 	pid_t pid = fork();
 	if (pid == 0)
 		_exit(starve_around(around, kind == GT_MEMORY_CGROUP2 ? "memory.max"
@@ -493,6 +494,112 @@ static void test_always_a_way(void **state)
 	assert_string_not_equal(gt_memory_describe(), "none");
 }
 
+// --- a run in a group of version 2 of its own
+
+static bool is_there(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0;
+}
+
+// Is the group as it was made: it hands nothing down, `pids` alone are in it, and no group is below it?
+static bool is_as_before(const char *group, const pid_t *pids, size_t count)
+{
+	char path[700], found[64] = "\n", down[64] = "";
+	struct gt_names below = {0};
+	snprintf(path, sizeof path, "%s/cgroup.procs", group);
+	bool same = gt_kernel_file_read(path, found + 1, sizeof found - 1);
+	snprintf(path, sizeof path, "%s/cgroup.subtree_control", group);
+	same = same && gt_kernel_file_read(path, down, sizeof down) && down[strspn(down, "\n")] == '\0';
+	size_t lines = 0;
+	for (const char *p = found + 1; *p; p++)
+		lines += *p == '\n';
+	for (size_t i = 0; i < count; i++) {
+		char line[32];
+		snprintf(line, sizeof line, "\n%d\n", (int)pids[i]);
+		same = same && strstr(found, line);
+	}
+	same = gt_list_folder(group, &below, NULL) == GT_OK && same && lines == count;
+	for (size_t i = 0; i < below.count; i++)
+		same = same && strncmp(below.items[i], "gauntlet-", 9) != 0;
+	gt_names_free(&below);
+	return same;
+}
+
+enum { NOT_ENTERED = 2, WRONG_WAY, CHANGED, NOT_BESIDE, LEFT };
+
+// In `group`, with or without another process: what a run gets, and how the group is then and afterwards.
+static int run_in(const char *group, bool alone)
+{
+	struct gt_memory_run run;
+	struct gt_memory m;
+	pid_t pids[2] = {getpid()};
+	if (!write_text(group, "cgroup.procs", "0"))
+		return NOT_ENTERED;
+	if (!alone) {
+		pids[1] = fork();
+		if (pids[1] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;)
+				pause();
+		}
+	}
+	size_t count = alone ? 1 : 2;
+	const char *wanted = alone ? "cgroup v2" : "polling of private memory";
+	if (strcmp(gt_memory_describe(), wanted) != 0)
+		return WRONG_WAY;
+	if (!is_as_before(group, pids, count))
+		return CHANGED;
+	for (int i = 0; i < 2; i++) {
+		gt_memory_begin(&run, LIMIT);
+		gt_memory_open(&m, LIMIT);
+		if (m.kind != (alone ? GT_MEMORY_CGROUP2 : GT_MEMORY_POLLING))
+			return WRONG_WAY;
+		if (!alone && !is_as_before(group, pids, count))
+			return CHANGED;
+		char *slash = strrchr(m.group, '/');
+		if (alone && (size_t)(slash - m.group) != strlen(group))
+			return NOT_BESIDE;
+		if (i == 0)
+			gt_memory_close(&m);
+		gt_memory_end(&run, LIMIT);
+		if (i == 0 && !is_as_before(group, pids, count))
+			return LEFT;
+		gt_memory_close(&m); // the second time a supervisor is late
+	}
+	if (!alone) {
+		kill(pids[1], SIGKILL);
+		waitpid(pids[1], NULL, 0);
+	}
+	return is_as_before(group, pids, 1) ? 0 : LEFT;
+}
+
+static void test_run_in_a_group(void **state)
+{
+	(void)state;
+	struct gt_memory m;
+	char around[600];
+	if (!open_kind(&m, "cgroup2", GT_MEMORY_CGROUP2))
+		skip();
+	unsetenv("GAUNTLET_MEMORY");
+	find_group(&m, around, sizeof around);
+	gt_memory_close(&m);
+	size_t n = strlen(around);
+	snprintf(around + n, sizeof around - n, "/gauntlet-around-%d", (int)getpid());
+	assert_int_equal(mkdir(around, 0755), 0);
+	for (int alone = 0; alone < 2; alone++) {
+		int status = -1;
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(run_in(around, alone));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+	for (int i = 0; i < 3000 && rmdir(around) != 0; i++)
+		usleep(10000);
+	assert_false(is_there(around));
+}
+
 static void test_unknown_way(void **state)
 {
 	(void)state;
@@ -511,12 +618,6 @@ static void test_unknown_way(void **state)
 		assert_non_null(strstr(err.text, bad[i]));
 	}
 	unsetenv("GAUNTLET_MEMORY");
-}
-
-static bool is_there(const char *path)
-{
-	struct stat st;
-	return stat(path, &st) == 0;
 }
 
 // A group of a supervisor that was killed is swept away, and one in use is not.
@@ -546,8 +647,17 @@ static void test_sweep(void **state)
 	assert_false(is_there(m.group));
 	waitpid(pid, NULL, 0);
 	assert_true(is_there(own.group));
-	// A name that is none of ours stays.
+	// So is that of a whole run.
 	char *other = strrchr(m.group, '-');
+	sprintf(other, "-run-%d", (int)pid);
+	assert_int_equal(mkdir(m.group, 0755), 0);
+	gt_memory_sweep();
+	assert_false(is_there(m.group));
+	sprintf(other, "-run-%d", (int)getppid()); // who lives
+	assert_int_equal(mkdir(m.group, 0755), 0);
+	gt_memory_sweep();
+	assert_int_equal(rmdir(m.group), 0);
+	// A name that is none of ours stays.
 	strcpy(other, "-x1");
 	assert_int_equal(mkdir(m.group, 0755), 0);
 	gt_memory_sweep();
@@ -585,7 +695,11 @@ int main(void)
 		cmocka_unit_test(test_odd_trees),    cmocka_unit_test(test_no_limit),
 		cmocka_unit_test(test_always_a_way), cmocka_unit_test(test_unknown_way),
 		cmocka_unit_test(test_sweep),        cmocka_unit_test(test_number_again),
-		cmocka_unit_test(test_limit_around),
+		cmocka_unit_test(test_limit_around), cmocka_unit_test(test_run_in_a_group),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	struct gt_memory_run run;
+	gt_memory_begin(&run, LIMIT); // as a run does
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	gt_memory_end(&run, LIMIT);
+	return failed;
 }
