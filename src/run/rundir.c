@@ -212,7 +212,7 @@ void gt_rundir_visit(const char *rundir, int *lock, bool *held)
 {
 	char *path = gt_path_join(rundir, "run.lock");
 	*lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	*held = *lock >= 0 && lock_soon(*lock, LOCK_SH) != 0 && errno == EWOULDBLOCK;
+	*held = *lock >= 0 && flock(*lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 	if (*held) {
 		close(*lock);
 		*lock = -1;

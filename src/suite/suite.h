@@ -24,9 +24,9 @@ extern const char *const gt_suite_builtin[];
 GT_MUST_USE gt_code gt_suite_load(const char *spec, const char *onnx_folder,
                                   struct gt_cases *cases, struct gt_err *err);
 
-// Append the paths of all files that a case is made of, there or not: the model and the external data
-// that it names, or a test class's file and all Python files beside it; the files of its data sets, and
-// golden outputs. A model that is no model names none.
+// Append the paths of what a case is made of, folders too, some of them twice: the model and what lies in
+// its own folder and in folders there or, if it has none, what has the model's name in front; of a test class all Python files
+// beside it; the files of its data sets, and golden outputs.
 void gt_suite_files(const struct gt_case *test, struct gt_names *out);
 
 // True if `spec` names a Python file, which the frontend has to list.

@@ -1,8 +1,6 @@
-// tensor/map.h - a file's bytes: copied, or of a large one by mmap, so that a model of 2 GiB is not read
-// as a whole to be looked at.
+// tensor/map.h - a file's bytes by mmap: a model of 2 GiB is not copied to be looked at.
 //
-// Internal to tensor/. Who shrinks a file while it is mapped, or a disk that cannot read it, gets the
-// reader a SIGBUS; with one that is copied it is an error.
+// Internal to tensor/. Who shrinks the file while it is mapped gets the reader a SIGBUS.
 #ifndef GT_TENSOR_MAP_H
 #define GT_TENSOR_MAP_H
 
@@ -13,7 +11,6 @@
 struct gt_map {
 	const uint8_t *bytes; // not NULL, even when length is 0
 	size_t length;
-	uint8_t *copy; // NULL if it is mapped
 };
 
 // Map a regular file of at most `limit` bytes; GT_BAD_DATA for others.
