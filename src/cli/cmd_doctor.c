@@ -139,9 +139,9 @@ static void check_isolation(struct findings *f)
 	struct gt_err err = {0};
 	struct gt_isolation isolation;
 	if (gt_isolation_check(&err))
-		problem(f, "isolation", err.text);
+		problem(f, "isolation", err.text, "GAUNTLET_ISOLATION");
 	if (gt_memory_check(&err))
-		problem(f, "memory", err.text);
+		problem(f, "memory", err.text, "GAUNTLET_MEMORY");
 	gt_isolation_probe(&isolation);
 	line("isolation", gt_isolation_describe(&isolation));
 	if (isolation.kind == GT_ISOLATION_NONE)

@@ -15,8 +15,8 @@ struct gt_rundir {
 };
 
 // Make or take over a run directory and lock it. GT_BAD_USAGE: another runner holds it, or it is a
-// folder with other content that no run of ours has made. Waits two seconds for the lock, as do the
-// functions below: who was killed is still on the way out, and a report is soon written. Waits also for
+// folder with other content that no run of ours has made. Waits two seconds for the lock, as does
+// gt_rundir_share(): who was killed is still on the way out, and a report is soon written. Waits also for
 // jobs that a killed run has left; GT_IO: they do not go.
 GT_MUST_USE gt_code gt_rundir_open(const char *path, struct gt_rundir *out, struct gt_err *err);
 
