@@ -48,10 +48,20 @@ def host(control, library, once):
         worker.hello(control, json.dumps({"error": clean(why)}))
         return 3
 
-    def answer(request):
+    def begin():
         if not faulthandler.is_enabled():  # in the child: a crash prints where Python stood
             faulthandler.enable()
             worker.catch_crashes()
+
+    def load():
+        begin()
+        try:
+            _load()
+        except BaseException:  # is tried again, and told, when there is a request to refuse
+            return
+
+    def answer(request):
+        begin()
         if once:
             return _answer_once(request)
         from gauntlet import service
@@ -64,7 +74,7 @@ def host(control, library, once):
     worker.collapse_pages()
     if not worker.hello(control, json.dumps(identity)):
         return 3
-    return worker.serve(control, answer)
+    return worker.serve(control, answer, load if once else None)
 
 
 @functools.cache

@@ -8,12 +8,13 @@ from json import dumps  # a hook may have replaced the one that others find
 from gauntlet import files
 from gauntlet.failure import describe, print_traceback, refusal
 
+_LOAD = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 _SERVE = ctypes.PYFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_void_p))
 
 
 class _HostOps(ctypes.Structure):
-    _fields_ = [("self", ctypes.c_void_p), ("serve", _SERVE)]
+    _fields_ = [("self", ctypes.c_void_p), ("load", _LOAD), ("serve", _SERVE)]
 
 
 _library = None
@@ -83,23 +84,31 @@ def hello(control, text):
     return _library.gt_host_hello(control, text.encode("utf-8")) == 0
 
 
-def serve(control, answer):
+def serve(control, answer, load=None):
     """Serve jobs until the runner goes away: answer(text) -> text runs in forked children.
 
-    Returns the exit code of the process.
+    With `load` this is a host for one job, whose child calls it first (src/worker/host.h). Returns the
+    exit code of the process.
     """
     libc = ctypes.PyDLL(None)
     libc.malloc.argtypes = [ctypes.c_size_t]
     libc.malloc.restype = ctypes.c_void_p
     forked = []
 
-    # What is raised outside of the try is dropped by ctypes, and the job then has no reply.
-    def in_child(_self, request, out):
+    def begin():
         if not forked:  # first call in this process
             ctypes.pythonapi.PyOS_AfterFork_Child()
             # Set by the worker, in C: Python's copy of the environment is older.
             os.environ["TMPDIR"] = os.environ["HOME"] = os.getcwd()
             forked.append(True)
+
+    def load_in_child(_self):
+        begin()
+        load()
+
+    # What is raised outside of the try is dropped by ctypes, and the job then has no reply.
+    def serve_in_child(_self, request, out):
+        begin()
         try:
             text = answer(request.decode("utf-8", "replace"))
         except BaseException as error:  # a hook's handler of a signal, which came at any moment
@@ -110,7 +119,7 @@ def serve(control, answer):
         ctypes.memmove(memory, reply, len(reply))
         out[0] = memory
 
-    ops = _HostOps(None, _SERVE(in_child))
+    ops = _HostOps(None, _LOAD(load_in_child) if load else _LOAD(), _SERVE(serve_in_child))
     # Every fork happens inside gt_host_serve, so the interpreter is made ready for it once, here;
     # each child undoes that with its first call.
     ctypes.pythonapi.PyOS_BeforeFork()

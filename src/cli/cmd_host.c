@@ -40,26 +40,37 @@ static gt_code load(const struct gt_engine *engine, json_t **identity, struct gt
 	return rc;
 }
 
-// In a process of one job the job's child loads the engine: threads that this starts, a crash, a wait
-// for ever are then the job's. The reply says which engine it was, as the greeting could not.
+// A host for one job. Its child loads the engine: threads that this starts, a crash, a wait for ever are
+// then the job's. The reply says which engine it was, as the greeting could not.
+struct once {
+	struct gt_server *server;
+	gt_code rc; // of loading
+	struct gt_err err;
+	json_t *identity;
+};
+
+static void load_once(void *self)
+{
+	struct once *once = self;
+	if (once->server->engine)
+		once->rc = load(once->server->engine, &once->identity, &once->err);
+}
+
 static void serve_once(void *self, const char *request, char **out)
 {
-	struct gt_server *server = self;
-	struct gt_err err = {0};
-	json_t *identity = NULL;
+	struct once *once = self;
 	json_t *reply = NULL;
-	gt_code rc = server->engine ? load(server->engine, &identity, &err) : GT_OK;
-	if (rc) {
-		fprintf(stderr, "%s\n", err.text);
-		reply = json_pack("{s:b,s:s,s:o}", "ok", 0, "code", gt_code_name(rc), "message",
-		                  gt_json_text(err.text));
+	if (once->rc) {
+		fprintf(stderr, "%s\n", once->err.text);
+		reply = json_pack("{s:b,s:s,s:o}", "ok", 0, "code", gt_code_name(once->rc), "message",
+		                  gt_json_text(once->err.text));
 	} else {
-		char *text = gt_stage_serve(server, request);
+		char *text = gt_stage_serve(once->server, request);
 		reply = json_loads(text, 0, NULL);
 		free(text);
 	}
-	if (identity)
-		gt_json_set(reply, "tool", identity);
+	if (once->identity)
+		gt_json_set(reply, "tool", json_incref(once->identity));
 	*out = json_dumps(reply, JSON_COMPACT);
 	json_decref(reply);
 }
@@ -96,6 +107,9 @@ int gt_cmd_host(int argc, char **argv)
 	json_decref(identity);
 	if (rc || !greeted)
 		return GT_EXIT_INTERNAL;
-	struct gt_host_ops ops = {.self = &server, .serve = once ? serve_once : serve};
+	struct once only = {.server = &server};
+	struct gt_host_ops ops = {.self = &server, .serve = serve};
+	if (once)
+		ops = (struct gt_host_ops){.self = &only, .load = load_once, .serve = serve_once};
 	return gt_host_serve(control, &ops);
 }

@@ -337,7 +337,9 @@ void gt_host_look(struct gt_host *host)
 
 double gt_host_answer_s(const struct gt_host *host)
 {
-	return host->answer_s > 0 ? host->answer_s : ANSWER_S;
+	if (host->answer_s > 0)
+		return host->answer_s;
+	return host->once ? PATIENCE_S : ANSWER_S; // one of its own answers when its job has loaded the engine
 }
 
 void gt_host_silent(struct gt_host *host)

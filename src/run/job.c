@@ -396,6 +396,8 @@ static void note_started(struct gt_job *job)
 	if (job->started)
 		return;
 	job->started = true;
+	if (job->own_host && job->busy)
+		job->began = gt_clock_ns(); // loading is not its work
 	if (job->busy && !job->paused && job->kill_steps == 0)
 		limit(job);
 	else if (job->paused)

@@ -45,6 +45,8 @@ struct host {
 	bool stranger;           // somebody ended whom it had not started
 	struct running *running;
 	size_t running_count;
+	int loading; // read end of the pipe by which the only job says that it has loaded its engine; -1
+	uint64_t loading_job;
 };
 
 void gt_worker_hash(const void *bytes, size_t length, char *out)
@@ -108,13 +110,22 @@ static bool is_fit(struct host *h, uint64_t job, const int *fds, int count)
 static void start_job(struct host *h, const struct gt_order *order, const int fds[GT_ORDER_FDS])
 {
 	struct gt_job_fds job = {.report = fds[0], .child = fds[1], .log = fds[2],
-	                         .folder = fds[3], .alive = h->alive[0]};
-	pid_t pid = gt_isolation_fork(&h->isolation);
+	                         .folder = fds[3], .alive = h->alive[0], .loaded = -1};
+	int loaded[2] = {-1, -1};
+	pid_t pid = -1;
+	if (!h->ops->load || pipe2(loaded, O_CLOEXEC) == 0)
+		pid = gt_isolation_fork(&h->isolation);
+	int why = errno;
+	if (pid != 0 && loaded[1] >= 0)
+		close(loaded[1]);
 	if (pid < 0) {
-		notify(h, GT_NOTICE_FAILED, order->job, errno);
+		if (loaded[0] >= 0)
+			close(loaded[0]);
+		notify(h, GT_NOTICE_FAILED, order->job, why);
 		return;
 	}
 	if (pid == 0) {
+		job.loaded = loaded[1];
 		close(h->alive[1]);
 		close(h->control);
 		struct gt_job_terms terms = {
@@ -128,8 +139,19 @@ static void start_job(struct host *h, const struct gt_order *order, const int fd
 	if (!h->running)
 		abort();
 	h->running[h->running_count++] = (struct running){.job = order->job, .pid = pid};
-	notify(h, GT_NOTICE_STARTED, order->job, 0);
+	h->loading = loaded[0];
+	h->loading_job = order->job;
+	if (h->loading < 0)
+		notify(h, GT_NOTICE_STARTED, order->job, 0);
 	gt_host_fault(GT_MOMENT_FORKED, h->control);
+}
+
+// The job has loaded its engine, or is gone.
+static void note_loaded(struct host *h)
+{
+	close(h->loading);
+	h->loading = -1;
+	notify(h, GT_NOTICE_STARTED, h->loading_job, 0);
 }
 
 static void kill_job(const struct host *h, uint64_t job)
@@ -183,6 +205,8 @@ static void tell_ends(struct host *h)
 			continue;
 		}
 		sweep = sweep || r->status != 0; // it could not do its work to the end
+		if (h->loading >= 0 && h->loading_job == r->job)
+			note_loaded(h);
 		notify(h, GT_NOTICE_LOST, r->job, r->status);
 		gt_host_fault(GT_MOMENT_ENDED, h->control);
 		*r = h->running[--h->running_count];
@@ -279,7 +303,7 @@ static bool prepare(struct host *h)
 
 int gt_host_serve(int control, const struct gt_host_ops *ops)
 {
-	struct host h = {.control = control, .notices.fd = control, .ops = ops};
+	struct host h = {.control = control, .notices.fd = control, .ops = ops, .loading = -1};
 	if (gt_host_tie(control) != 0)
 		return 0;
 	if (!prepare(&h)) {
@@ -295,9 +319,11 @@ int gt_host_serve(int control, const struct gt_host_ops *ops)
 	struct pollfd on[] = {
 		{.fd = h.control, .events = POLLIN},
 		{.fd = h.signals, .events = POLLIN},
+		{.fd = -1, .events = POLLIN},
 	};
 	for (bool more = true; more;) {
 		on[0].events = gt_outbox_waits(&h.notices) ? POLLIN | POLLOUT : POLLIN;
+		on[2].fd = h.loading;
 		if (poll(on, GT_COUNTOF(on), -1) < 0) {
 			if (errno == EINTR)
 				continue;
@@ -305,6 +331,8 @@ int gt_host_serve(int control, const struct gt_host_ops *ops)
 			exit_code = HOST_FAULT;
 			break;
 		}
+		if (on[2].revents)
+			note_loaded(&h);
 		if (on[1].revents)
 			reap_supervisors(&h);
 		if (on[0].revents & POLLOUT)

@@ -18,6 +18,9 @@
 // What makes one host different from another. `self` is handed back on every call.
 struct gt_host_ops {
 	void *self;
+	// NULL, or what the child of a host for one job does first: load the engine. Its limits of time and
+	// memory begin when this returns; how it went is for serve() to say.
+	void (*load)(void *self);
 	// Serve one request in a forked child: JSON text in, JSON text out (malloc'd, in *reply; the
 	// caller frees). May be called several times in one child when the job is an instance. *reply is
 	// NULL before; a serve that leaves it so, for whatever happened to it, has not replied.
@@ -40,7 +43,8 @@ struct gt_order {
 };
 
 // Host to runner. HELLO comes once, followed in the same message by JSON text (identity, or
-// {"error": sentence}). An order to start is answered by one of: STARTED; FAILED, the job could not
+// {"error": sentence}). An order to start is answered by one of: STARTED, when the job's child has loaded
+// what it needs; FAILED, the job could not
 // be forked (`value` is errno); UNFIT, followed by half a sentence of text: the host is no longer
 // what it was (`value` is a gt_surprise) and has to be replaced. LOST says that the supervisor of a
 // job that had started has ended (`value` is the wait status); it follows every one.

@@ -320,6 +320,14 @@ static bool tree_exceeds(uint64_t limit)
 	return tree.dirty > limit && is_over(limit) && is_over(limit);
 }
 
+uint64_t gt_memory_before(const struct gt_memory *memory)
+{
+	struct use use = {0};
+	if (memory->kind == GT_MEMORY_POLLING)
+		add_use("self", &use);
+	return use.private;
+}
+
 // Was the limit of the group itself met? A process in it may also be killed for a limit around it, or
 // for the memory of the machine. Version 1 does not say which it was (its failcnt stays 0 in new
 // kernels), but how much the group has used at most.
@@ -344,7 +352,7 @@ bool gt_memory_exceeded(const struct gt_memory *memory)
 	// Version 1 kills one process and lets the others go on with what is missing.
 	if (memory->kind != GT_MEMORY_POLLING) // and no limit at all has no group
 		return memory->procs >= 0 && has_killed(memory);
-	return tree_exceeds(memory->limit >> 10);
+	return tree_exceeds((memory->limit >> 10) + memory->before);
 }
 
 bool gt_memory_close(struct gt_memory *memory)

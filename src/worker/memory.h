@@ -20,6 +20,7 @@ enum gt_memory_kind { GT_MEMORY_NONE, GT_MEMORY_CGROUP2, GT_MEMORY_CGROUP1, GT_M
 struct gt_memory {
 	enum gt_memory_kind kind;
 	uint64_t limit;     // bytes
+	uint64_t before;    // KiB that were there before the limit began; counted by polling only
 	int procs;          // descriptor of cgroup.procs
 	char group[512];    // folder of the cgroup
 };
@@ -43,8 +44,12 @@ void gt_memory_begin(struct gt_memory_run *run, uint64_t limit);
 // When all jobs and hosts have ended: sweep, and put back what gt_memory_begin() has changed.
 void gt_memory_end(struct gt_memory_run *run, uint64_t limit);
 
-// In the child, first of all: put this process under the limit. False: it is not under it.
+// In the child, before it works: put this process under the limit. False: it is not under it.
 bool gt_memory_enter(const struct gt_memory *memory);
+
+// In a child that has loaded an engine since its fork: what it has written by now, in KiB, for the
+// supervisor's `before`. 0 if nobody needs it.
+uint64_t gt_memory_before(const struct gt_memory *memory);
 
 // Milliseconds between two calls of gt_memory_exceeded(); -1 if it need not be called, because the
 // kernel kills the whole tree.

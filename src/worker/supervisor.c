@@ -38,6 +38,7 @@ struct supervisor {
 	pid_t child;
 	int signals;
 	int output;
+	int begins; // of the child, one struct beginning; -1: it has come
 	struct gt_capture capture;
 	struct gt_job_report report;
 	struct gt_tree_names leftovers;
@@ -99,8 +100,25 @@ static _Noreturn void serve(const struct gt_job_fds *fds, bool instance,
 // Descriptors of a child before it serves; the supervisor has the other ends.
 struct child_ends {
 	int output;
-	int refused; // takes the errno of a child that cannot be put under its limit
+	int begins;
 };
+
+// What a child says that has an engine to load, or a group to enter: it begins its work.
+struct beginning {
+	int refused;     // errno: it cannot be put under its limit, and has not begun
+	uint64_t before; // gt_memory_before()
+};
+
+static void say_beginning(const struct supervisor *s, int fd, bool loaded)
+{
+	struct beginning b = {.before = loaded ? gt_memory_before(&s->memory) : 0};
+	if (!gt_memory_enter(&s->memory)) // without the limit that was asked for it must not run
+		b.refused = errno;
+	if (fd >= 0)
+		(void)!write(fd, &b, sizeof b);
+	if (b.refused)
+		_exit(1);
+}
 
 static _Noreturn void be_child(const struct supervisor *s, const struct child_ends *ends,
                                pid_t supervisor, bool instance, const struct gt_host_ops *ops)
@@ -110,12 +128,6 @@ static _Noreturn void be_child(const struct supervisor *s, const struct child_en
 	if (getppid() != supervisor)
 		_exit(CHILD_NO_REQUEST);
 	setpgid(0, 0);
-	if (!gt_memory_enter(&s->memory)) { // without the limit that was asked for it must not run
-		int why = errno;
-		(void)!write(ends->refused, &why, sizeof why);
-		_exit(1);
-	}
-	close(ends->refused);
 	reset_signals();
 	gt_backtrace_arm(s->backtrace);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -123,6 +135,9 @@ static _Noreturn void be_child(const struct supervisor *s, const struct child_en
 	dup2(ends->output, 1);
 	dup2(ends->output, 2);
 	enter_folder(fds->folder);
+	if (ops->load)
+		ops->load(ops->self);
+	say_beginning(s, ends->begins, ops->load != NULL);
 	// Everything the child may hold: standard streams and its own socket. The rest would let a
 	// stray library write into the runner's conversation or keep a pipe open.
 	if (fds->child != GT_CHILD_FD)
@@ -213,10 +228,36 @@ static void end_capture(struct supervisor *s)
 	s->report.dropped_bytes += gt_capture_end(&s->capture);
 }
 
+// The child begins its work, and its limits begin with it; or no job has run: then the runner hears that we
+// are gone.
+static void take_beginning(struct supervisor *s)
+{
+	struct beginning b = {0};
+	if (s->begins < 0)
+		return;
+	ssize_t n = read(s->begins, &b, sizeof b);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	close(s->begins);
+	s->begins = -1;
+	if (s->fds.loaded >= 0) {
+		(void)!write(s->fds.loaded, "", 1);
+		close(s->fds.loaded);
+	}
+	if (n != sizeof b || !b.refused) {
+		s->memory.before = b.before;
+		return;
+	}
+	while (!s->ended && waitpid(s->child, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	(void)gt_memory_close(&s->memory);
+	give_up(s->fds.log, 1, "a job cannot be put under its limit of memory", strerror(b.refused));
+}
+
 // True if the tree used too much: then it is killed.
 static bool kill_for_memory(struct supervisor *s)
 {
-	if (!gt_memory_exceeded(&s->memory))
+	if (s->begins >= 0 || !gt_memory_exceeded(&s->memory))
 		return false;
 	s->report.out_of_memory = 1;
 	kill_tree(s);
@@ -286,13 +327,17 @@ static void watch(struct supervisor *s)
 		{.fd = s->output, .events = POLLIN},
 		{.fd = s->fds.report, .events = POLLIN},
 		{.fd = s->fds.alive, .events = POLLIN},
+		{.fd = s->begins, .events = POLLIN},
 	};
 	while (!s->ended) {
+		on[4].fd = s->begins;
 		if (poll(on, GT_COUNTOF(on), watch_memory(s, &look)) < 0) {
 			if (errno == EINTR)
 				continue;
 			give_up(s->fds.log, 1, "a job cannot be watched", strerror(errno));
 		}
+		if (on[4].revents)
+			take_beginning(s);
 		if (on[0].revents) {
 			struct signalfd_siginfo info;
 			while (read(s->signals, &info, sizeof info) > 0)
@@ -312,6 +357,7 @@ static void watch(struct supervisor *s)
 			_exit(1);
 		}
 	}
+	take_beginning(s); // it may have said so and ended in one moment
 }
 
 static void drain_rest(struct supervisor *s)
@@ -352,37 +398,29 @@ static int own_signals(void)
 	return signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-// Fork the child and see it under its limit, or end: no job has run then, and the runner hears that we are
-// gone.
 static void start_child(struct supervisor *s, bool instance, const struct gt_host_ops *ops)
 {
-	int output[2], limit[2], why = 0;
+	int output[2], begins[2] = {-1, -1};
+	bool waits = ops->load || s->memory.procs >= 0;
 	pid_t self = getpid();
-	s->child = s->signals < 0 || pipe2(output, O_CLOEXEC) != 0 || pipe2(limit, O_CLOEXEC) != 0
+	s->child = s->signals < 0 || pipe2(output, O_CLOEXEC) != 0 ||
+	                           (waits && pipe2(begins, O_CLOEXEC | O_NONBLOCK) != 0)
 	                   ? -1
 	                   : fork();
 	if (s->child < 0)
 		give_up(s->fds.log, 1, "a job cannot be forked", strerror(errno));
 	if (s->child == 0) {
-		struct child_ends ends = {.output = output[1], .refused = limit[1]};
+		struct child_ends ends = {.output = output[1], .begins = begins[1]};
 		be_child(s, &ends, self, instance, ops);
 	}
 	close(output[1]);
-	close(limit[1]);
+	if (waits)
+		close(begins[1]);
 	close(s->fds.child);
 	close(s->fds.folder);
 	s->output = output[0];
+	s->begins = begins[0];
 	fcntl(s->output, F_SETFL, O_NONBLOCK);
-	ssize_t n = 0;
-	while (s->memory.procs >= 0 && (n = read(limit[0], &why, sizeof why)) < 0 && errno == EINTR)
-		continue;
-	close(limit[0]);
-	if (n != sizeof why)
-		return;
-	while (waitpid(s->child, NULL, 0) < 0 && errno == EINTR)
-		continue;
-	(void)gt_memory_close(&s->memory);
-	give_up(s->fds.log, 1, "a job cannot be put under its limit of memory", strerror(why));
 }
 
 _Noreturn void gt_supervise(const struct gt_job_fds *fds, const struct gt_job_terms *terms,

@@ -49,6 +49,7 @@ struct gt_job_fds {
 	int log;    // file that receives the child's output
 	int folder; // the child's working folder: TMPDIR and HOME
 	int alive;  // read end of a pipe whose only writer is the host
+	int loaded; // takes a byte when the child has loaded its engine; -1 if it has none to load
 };
 
 // What else the supervisor must know of its job.

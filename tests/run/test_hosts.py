@@ -382,6 +382,23 @@ while True:
             with self.subTest(kind):
                 self.dies_with_the_runner(f"loads-{kind}", kind, **env)
 
+    def test_limits_begin_when_the_engine_is_loaded(self):
+        """A process of one job loads it in the job, at the cost of nobody's time and memory."""
+        frontend = self.path("slow")
+        shutil.copytree(os.path.join(ROOT, "frontend"), frontend)
+        with open(os.path.join(frontend, "gauntlet", "importer.py"), "a", encoding="utf-8") as f:
+            f.write("\nimport time\nALL = bytearray(b'x') * (100 << 20)\ntime.sleep(2.5)\n")
+        tests = {"fine": {"import_model": "memory:16"}, "eats": {"import_model": "memory:300+sleep"}}
+        for kind in ("polling", "cgroup1"):
+            with self.subTest(kind):
+                ran, run = self.fake(f"slow-{kind}", tests, "--memory", "64M", "--timeout",
+                                     "import_model=2", "--retries", "0", code=1, env={
+                                         "GAUNTLET_HOST_FAULT": "frontend:start",
+                                         "GAUNTLET_FRONTEND": frontend, "GAUNTLET_MEMORY": kind})
+                self.assertEqual(run.end("fine"), ("PASS", ""), ran)
+                self.ends(run, "eats", "import_model", "memory")
+                self.assertLess(self.attempts(run, test="fine", stage="import_model")[0]["seconds"], 2)
+
     # --- supervisors, where no namespace holds their jobs together
 
     def watched(self, name, tests, *arguments, leaves=4):
