@@ -7,6 +7,7 @@ import collections
 import json
 import os
 import re
+import shlex
 import statistics
 import subprocess
 import unittest
@@ -82,7 +83,7 @@ class Matrix(Case):
         log = run.text(name, f"{stage}.log")
         for line in (f"test    {name}", f"stage   {stage}", f"why     {ending.why}",
                      f"message {run[name]['message']}",
-                     f"again   gauntlet stage {stage} '{run.folder(name)}'"):
+                     f"again   gauntlet stage {stage} {shlex.quote(run.folder(name))}"):
             self.assertIn(f"{line}\n", log)
         self.assertRegex(log, r"\ntime    \d+\.\d{3} s\n")
         self.assertIn(ending.log, log)
