@@ -209,7 +209,9 @@ static gt_code check_left_out(const struct gt_plan *plan, const struct gt_case *
 		// --load-inputs takes the files of the very stage that it is about.
 		bool own = id == stage && id == GT_CONSTRUCT_INPUTS && plan->options->load_inputs;
 		bool left_out = id < stage && !plan->stages[id];
-		if (!(own || left_out) || !gt_json_bool_or(record, "ok", false))
+		bool useful = own ? json_array_size(json_object_get(record, "files")) > 0
+		                  : gt_json_bool_or(record, "ok", false);
+		if (!(own || left_out) || !useful)
 			continue;
 		rc = gt_plan_check_basis(plan, test, id, records, err);
 		if (!rc && !own)

@@ -359,6 +359,22 @@ class Stages(support.TestCase):
                              {"input.0.bin", "data_set_1"})
             self.assertEqual(set(os.listdir(run.file("t", "data_set_1"))), {"input.0.bin", "input.json"})
 
+    def test_loaded_inputs_are_there_for_the_next_try(self):
+        suite, env = self.path("again.fake"), {"GAUNTLET_FAKE": "1"}
+        support.write_text(suite, '{"t": {}}')
+        self.run_tests("again", "--suite", suite, code=0, env=env)
+        for order, attempts in (("1*error", 2), ("1*signal:KILL", 2)):
+            support.write_text(suite, '{"t": {"construct_inputs": "%s"}}' % order)
+            _, run = self.run_tests("again", "--suite", suite, "--load-inputs", "--retries", "error=1",
+                                    code=0, env=env)
+            self.assertEqual([e["attempt"] for e in run.events() if e["event"] == "stage-end"
+                              and e["stage"] == "construct_inputs"], list(range(1, attempts + 1)))
+        # Also for another run, when none went well.
+        support.write_text(suite, '{"t": {"construct_inputs": "error"}}')
+        self.run_tests("again", "--suite", suite, "--load-inputs", code=1, env=env)
+        support.write_text(suite, '{"t": {}}')
+        self.run_tests("again", "--suite", suite, "--load-inputs", code=0, env=env)
+
     def test_no_artifacts_after_a_kill(self):
         """What was not yet removed when the runner died goes when the run goes on, if that is said again."""
         for kept in (False, True):
