@@ -103,6 +103,8 @@ static const char *find_missing(const struct work *w, const char **writer)
 static gt_code check_inputs(struct work *w, bool trust, struct gt_err *err)
 {
 	json_t *stages = json_object_get(w->records, "stages");
+	if (gt_plan_loads(&w->plan, w->stage))
+		gt_record_begin_loading(stages, gt_stage(w->stage)->name);
 	w->inputs = gt_plan_inputs(&w->plan, &w->test, w->stage, stages);
 	if (trust)
 		return gt_record_trust(w->folder, w->inputs, stages, err);
@@ -152,8 +154,10 @@ static gt_code record(struct work *w, const struct gt_foreground *done, struct g
 	json_t *facts = json_object();
 	gt_record_facts(facts, 1, &done->ending);
 	json_t *basis = gt_plan_basis(&w->plan, &w->test, w->stage, stages);
-	gt_json_set(stages, gt_stage(w->stage)->name,
-	            gt_record_make(facts, json_incref(w->inputs), basis, done->tool));
+	json_t *now = gt_record_make(facts, json_incref(w->inputs), basis, done->tool);
+	if (gt_plan_loads(&w->plan, w->stage))
+		gt_record_end_loading(stages, gt_stage(w->stage)->name, now);
+	gt_json_set(stages, gt_stage(w->stage)->name, now);
 	gt_json_set(w->records, "test", gt_json_text(w->test.id));
 	json_decref(facts);
 	gt_code rc = gt_record_write(w->folder, w->records, err);

@@ -1,6 +1,7 @@
 #include "run/attempt.h"
 
 #include "run/alone.h"
+#include "run/record.h"
 #include "run/stage_end.h"
 
 #include <stdio.h>
@@ -293,6 +294,8 @@ void gt_attempt_start(struct gt_test *t)
 		gt_attempt_fail(t, "error", "");
 		return;
 	}
+	if (gt_plan_loads(plan, t->stage))
+		gt_record_begin_loading(gt_test_stages(t), gt_stage(t->stage)->name);
 	if (gt_plan_check(plan, t->test, t->stage, gt_test_stages(t), &needs, &err)) {
 		json_decref(needs);
 		t->refused = true;

@@ -1,5 +1,7 @@
 #include "run/plan.h"
 
+#include "run/record.h"
+
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,12 +140,19 @@ json_t *gt_plan_inputs(const struct gt_plan *plan, const struct gt_case *test,
 	return inputs;
 }
 
+bool gt_plan_loads(const struct gt_plan *plan, enum gt_stage_id stage)
+{
+	return stage == GT_CONSTRUCT_INPUTS && plan->options->load_inputs;
+}
+
 json_t *gt_plan_lent(const struct gt_plan *plan, const json_t *records)
 {
 	json_t *names = json_array();
 	for (enum gt_stage_id id = 0; id < GT_STAGE_COUNT; id++) {
-		bool loaded = id == GT_CONSTRUCT_INPUTS && plan->options->load_inputs;
+		bool loaded = gt_plan_loads(plan, id);
 		const json_t *record = json_object_get(records, gt_stage(id)->name);
+		const json_t *loads = json_object_get(record, GT_RECORD_LOADS);
+		record = loads ? loads : record;
 		size_t i;
 		json_t *file;
 		if (plan->stages[id] && !loaded)
@@ -207,11 +216,9 @@ static gt_code check_left_out(const struct gt_plan *plan, const struct gt_case *
 	for (enum gt_stage_id id = 0; !rc && id <= stage; id++) {
 		const json_t *record = json_object_get(records, gt_stage(id)->name);
 		// --load-inputs takes the files of the very stage that it is about.
-		bool own = id == stage && id == GT_CONSTRUCT_INPUTS && plan->options->load_inputs;
+		bool own = id == stage && gt_plan_loads(plan, id);
 		bool left_out = id < stage && !plan->stages[id];
-		bool useful = own ? json_array_size(json_object_get(record, "files")) > 0
-		                  : gt_json_bool_or(record, "ok", false);
-		if (!(own || left_out) || !useful)
+		if (!(own || left_out) || !gt_json_bool_or(record, "ok", false))
 			continue;
 		rc = gt_plan_check_basis(plan, test, id, records, err);
 		if (!rc && !own)

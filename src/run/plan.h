@@ -51,6 +51,9 @@ GT_MUST_USE gt_code gt_plan_check_basis(const struct gt_plan *plan, const struct
 json_t *gt_plan_inputs(const struct gt_plan *plan, const struct gt_case *test,
                        enum gt_stage_id stage, const json_t *records);
 
+// Is it this stage that has to load inputs (--load-inputs)?
+bool gt_plan_loads(const struct gt_plan *plan, enum gt_stage_id stage);
+
 // Names of the files that this run may need and does not make: what the stages that it leaves out have
 // left, and with --load-inputs the inputs. A new array.
 json_t *gt_plan_lent(const struct gt_plan *plan, const json_t *records);

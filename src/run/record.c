@@ -214,6 +214,20 @@ json_t *gt_record_make(json_t *facts, json_t *inputs, json_t *basis, json_t *too
 	return record;
 }
 
+void gt_record_begin_loading(json_t *stages, const char *stage)
+{
+	json_t *loads = json_object_get(json_object_get(stages, stage), GT_RECORD_LOADS);
+	if (loads)
+		gt_json_set(stages, stage, json_incref(loads));
+}
+
+void gt_record_end_loading(const json_t *stages, const char *stage, json_t *record)
+{
+	json_t *before = json_object_get(stages, stage);
+	if (before && gt_json_bool_or(before, "ok", false) && !gt_json_bool_or(record, "ok", false))
+		gt_json_set(record, GT_RECORD_LOADS, json_incref(before));
+}
+
 static void adopt(const json_t *record, const char *name, const char *hash, uint64_t bytes)
 {
 	size_t i;

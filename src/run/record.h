@@ -33,6 +33,13 @@ void gt_record_lose_files(json_t *records);
 // detail.sources, goes to the inputs.
 json_t *gt_record_make(json_t *facts, json_t *inputs, json_t *basis, json_t *tool);
 
+// --load-inputs: a stage that is to load inputs goes by their record, and an attempt that fails keeps it
+// in its own, as the member GT_RECORD_LOADS. Before an attempt at `stage`: take it up again. After one:
+// keep what `stages` has in `record`, which takes its place, if that failed.
+#define GT_RECORD_LOADS "loads"
+void gt_record_begin_loading(json_t *stages, const char *stage);
+void gt_record_end_loading(const json_t *stages, const char *stage, json_t *record);
+
 // Take files as they are, whoever made them: `inputs` and the records of `stages` get the hashes
 // that the files of `folder` have now. A file that differs from its record is marked "by_hand".
 GT_MUST_USE gt_code gt_record_trust(const char *folder, json_t *inputs, json_t *stages,

@@ -67,16 +67,12 @@ static void keep_record(struct gt_test *t, json_t *event, json_t *identity)
 	if (t->refused && json_object_get(gt_test_stages(t), gt_stage(t->stage)->name))
 		return; // what it left before is as good as it was
 	json_t *inputs = t->inputs ? t->inputs : json_array();
-	const char *name = gt_stage(t->stage)->name;
 	json_t *basis = gt_plan_basis(plan, t->test, t->stage, gt_test_stages(t));
 	json_t *record = gt_record_make(event, inputs, basis, identity);
-	json_t *loaded = json_object_get(json_object_get(gt_test_stages(t), name), "files");
-	// An attempt that failed has taken nothing from the inputs that it was to load.
-	if (t->stage == GT_CONSTRUCT_INPUTS && plan->options->load_inputs && loaded &&
-	    !gt_json_bool_or(record, "ok", false))
-		gt_json_set(record, "files", json_incref(loaded));
+	if (gt_plan_loads(plan, t->stage))
+		gt_record_end_loading(gt_test_stages(t), gt_stage(t->stage)->name, record);
 	t->inputs = NULL;
-	gt_json_set(gt_test_stages(t), name, record);
+	gt_json_set(gt_test_stages(t), gt_stage(t->stage)->name, record);
 }
 
 void gt_stage_end(struct gt_test *t, struct gt_ending *e, const char *output, json_t *identity)

@@ -375,6 +375,38 @@ class Stages(support.TestCase):
         support.write_text(suite, '{"t": {}}')
         self.run_tests("again", "--suite", suite, "--load-inputs", code=0, env=env)
 
+    def test_inputs_that_cannot_be_loaded(self):
+        """They fail their test, not the run, and are there again when they are whole again."""
+        write_test(self.path("loads.onnx"), unary("Abs"))
+        folder = ["--suite", "loads.onnx", "-d", "local-sync"]
+        _, run = self.run_tests("loads", *folder, code=0)
+        path = run.file("loads.onnx", "input.0.bin")
+        with open(path, "rb") as f:
+            whole = f.read()
+
+        def loads(code):
+            ran, run = self.run_tests("loads", *folder, "--load-inputs", "--stages", "setup",
+                                      "construct_inputs", code=code)
+            self.assertNotIn("audit", ran.err)
+            self.assertTrue(run.results["complete"])
+            return run
+
+        for broken in (None, whole[:-1], b"x" + whole[1:]):
+            with self.subTest(broken):
+                os.unlink(path)
+                if broken:
+                    with open(path, "wb") as f:
+                        f.write(broken)
+                for _ in range(2):
+                    self.ends(loads(1), "loads.onnx", "construct_inputs", "error", says="input.0.bin")
+                with open(path, "wb") as f:
+                    f.write(whole)
+                # They failed: no run takes them for what another seed would have made.
+                _, run = self.run_tests("loads", *folder, "--seed", "99", "--stages", "native_inference",
+                                        code=1)
+                self.ends(run, "loads.onnx", "native_inference", "error", says="construct_inputs")
+                loads(0)
+
     def test_no_artifacts_after_a_kill(self):
         """What was not yet removed when the runner died goes when the run goes on, if that is said again."""
         for kept in (False, True):
