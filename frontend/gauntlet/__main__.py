@@ -7,7 +7,6 @@
 LIBRARY is libgauntlet_worker.so.
 """
 
-import functools
 import os
 import sys
 
@@ -25,6 +24,8 @@ def host(control, library, once):
 
     With `once` it is for one job, whose child loads what is needed: a crash on the way is the job's.
     """
+    import json
+
     from gauntlet import worker
 
     try:
@@ -34,8 +35,6 @@ def host(control, library, once):
         return 3
     if not worker.tie(control):  # before what takes long, or hangs
         return 3
-    import json
-
     try:
         import faulthandler
         import gc
@@ -53,17 +52,19 @@ def host(control, library, once):
             faulthandler.enable()
             worker.catch_crashes()
 
+    loaded = []  # of a host for one job: the identity, or why there is none
+
     def load():
         begin()
         try:
-            _load()
-        except BaseException:  # is tried again, and told, when there is a request to refuse
-            return
+            loaded.append(_load())
+        except BaseException as error:
+            loaded.append(error)
 
     def answer(request):
         begin()
         if once:
-            return _answer_once(request)
+            return _answer_once(request, loaded[0])
         from gauntlet import service
 
         return service.answer(request)
@@ -77,7 +78,6 @@ def host(control, library, once):
     return worker.serve(control, answer, load if once else None)
 
 
-@functools.cache
 def _load():
     """Load what jobs need. Returns the identity of the importer."""
     from gauntlet import importer, service  # pylint: disable=W0611
@@ -86,21 +86,19 @@ def _load():
     return importer.identity()
 
 
-def _answer_once(request):
-    """Serve in a process that has loaded nothing yet."""
+def _answer_once(request, loaded):
+    """Serve as `loaded` says, the identity or an exception."""
     import json
 
     from gauntlet.failure import describe, refusal, say
 
-    try:
-        identity = _load()
-    except BaseException as error:
-        why = f"the frontend cannot be loaded with {sys.executable}: {describe(error)}"
+    if isinstance(loaded, BaseException):
+        why = f"the frontend cannot be loaded with {sys.executable}: {describe(loaded)}"
         say(f"{why}\n")
         return json.dumps(refusal("engine", why))
     from gauntlet import service
 
-    return json.dumps({**json.loads(service.answer(request)), "tool": identity})
+    return json.dumps({**json.loads(service.answer(request)), "tool": loaded})
 
 
 def stage(request, reply, library):

@@ -39,21 +39,35 @@ def code_of(error, default):
     return "disk" if full_or_broken else default
 
 
+def note_places(*folders):
+    """Where the run has its disk. Only the first word counts: hooks may change all that it comes from."""
+    if not _places:
+        _places[:] = folders
+        _file_limits[:] = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+_places, _file_limits = [], []
+
+
 def _is_our_disk(number):
     """Is it the disk of the run that says this errno? A hook may write to any other one."""
+    if number == errno.EFBIG:
+        return _file_limits[:1] != [resource.RLIM_INFINITY]
+    return any(_is_bad(folder) for folder in _places)
+
+
+def _is_bad(folder):
     try:
-        if number == errno.EFBIG:
-            return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
-        fs = os.statvfs(".")  # the job's own folder
+        fs = os.statvfs(folder)
         if fs.f_blocks and fs.f_bavail * fs.f_frsize < _ROOM:
             return True
-        with tempfile.TemporaryFile(dir=".") as probe:
+        with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(1 << 16))
             probe.flush()
             os.fsync(probe.fileno())
-        return False
-    except OSError:
-        return True
+    except OSError as error:  # a hook that has removed a folder or used up its descriptors is no disk
+        return error.errno in _FULL_OR_BROKEN
+    return False
 
 
 def clean(text, limit=MESSAGE_MAX):

@@ -5,7 +5,8 @@ import os
 from json import dumps  # a hook may have replaced the one that others find
 
 from gauntlet import fake, files, importer, instance, worker
-from gauntlet.failure import Failure, code_of, describe, print_traceback, refusal, say
+from gauntlet.failure import (
+    Failure, code_of, describe, note_places, print_traceback, refusal, say)
 
 
 def answer(text, quiet=False):
@@ -54,6 +55,7 @@ def _serve_stage(request):
     options = files.member(request, "options", dict)
     if not os.path.isdir(folder):
         raise Failure("not_found", f"there is no folder '{folder}'")
+    note_places(folder, os.environ.get("TMPDIR", folder))
     _check_records(folder, request.get("records") or {})
     kind = files.member(case, "kind", str)
     if kind == "fake":

@@ -29,9 +29,10 @@ static void put_quoted(struct gt_buf *out, const char *text)
 static void put_printed(struct gt_buf *out, const char *text)
 {
 	gt_buf_puts(out, "\"$(printf '");
-	for (; *text; text++) {
+	for (bool first = true; *text; text++, first = false) {
 		unsigned char c = (unsigned char)*text;
-		if (c < ' ' || c >= 0x7F || c == '\\' || c == '\'')
+		bool flag = first && c == '-'; // printf would take the word for one
+		if (flag || c < ' ' || c >= 0x7F || c == '\\' || c == '\'')
 			gt_buf_printf(out, "\\%03o", (unsigned)c);
 		else
 			gt_buf_printf(out, c == '%' ? "%%%%" : "%c", c);

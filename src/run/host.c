@@ -345,7 +345,9 @@ double gt_host_answer_s(const struct gt_host *host)
 void gt_host_silent(struct gt_host *host)
 {
 	char text[64];
-	snprintf(text, sizeof text, "it did not answer an order within %g s", gt_host_answer_s(host));
+	snprintf(text, sizeof text, host->once ? "its job had not begun within %g s"
+	                                       : "it did not answer an order within %g s",
+	         gt_host_answer_s(host));
 	part_surprised(host, "silent", text);
 }
 

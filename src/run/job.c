@@ -430,6 +430,8 @@ static void lose_with_host(struct gt_job *job)
 		finish(job, true);
 		return;
 	}
+	if (job->own_host && job->host->surprise) // nobody else tells it: there will be no other such host
+		snprintf(job->facts.unfit, sizeof job->facts.unfit, "%s", job->host->surprise_text);
 	leave_host(job);
 	job->paused = 0; // who is killed need not go on first
 	job->orphaned = true;

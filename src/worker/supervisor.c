@@ -27,6 +27,9 @@
 // Exit codes of a child that could not even serve; the runner sees no frame and says so.
 enum { CHILD_NO_REQUEST = 120, CHILD_NO_REPLY = 121, CHILD_NO_FOLDER = 122 };
 
+// Descriptor of a child by which it says that it begins, until it has.
+#define BEGINS_FD (GT_CHILD_FD + 1)
+
 // How long output may still arrive after the whole tree is dead.
 #define DRAIN_NS 100000000
 
@@ -109,21 +112,37 @@ struct beginning {
 	uint64_t before; // gt_memory_before()
 };
 
-static void say_beginning(const struct supervisor *s, int fd, bool loaded)
+static void say_beginning(const struct supervisor *s, bool loaded)
 {
 	struct beginning b = {.before = loaded ? gt_memory_before(&s->memory) : 0};
 	if (!gt_memory_enter(&s->memory)) // without the limit that was asked for it must not run
 		b.refused = errno;
-	if (fd >= 0)
-		(void)!write(fd, &b, sizeof b);
+	(void)!write(BEGINS_FD, &b, sizeof b);
 	if (b.refused)
 		_exit(1);
 }
 
-static _Noreturn void be_child(const struct supervisor *s, const struct child_ends *ends,
+// What the child needs until it begins, and its own socket, under the numbers that they keep. Nothing else
+// stays but the streams: a stray library might write into the runner's conversation or keep a pipe open.
+static void keep_own(struct supervisor *s, int begins)
+{
+	int *own[] = {&s->fds.child, &begins, &s->memory.procs};
+	int free_from = GT_CHILD_FD + (int)GT_COUNTOF(own);
+	for (size_t i = 0; i < GT_COUNTOF(own); i++) // out of the way of each other first
+		*own[i] = *own[i] < 0 ? -1 : fcntl(*own[i], F_DUPFD_CLOEXEC, free_from);
+	for (size_t i = 0; i < GT_COUNTOF(own); i++) {
+		int number = GT_CHILD_FD + (int)i;
+		if (*own[i] < 0)
+			close(number);
+		else
+			*own[i] = dup3(*own[i], number, O_CLOEXEC);
+	}
+	closefrom(free_from);
+}
+
+static _Noreturn void be_child(struct supervisor *s, const struct child_ends *ends,
                                pid_t supervisor, bool instance, const struct gt_host_ops *ops)
 {
-	const struct gt_job_fds *fds = &s->fds;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != supervisor)
 		_exit(CHILD_NO_REQUEST);
@@ -134,17 +153,16 @@ static _Noreturn void be_child(const struct supervisor *s, const struct child_en
 	dup2(null, 0);
 	dup2(ends->output, 1);
 	dup2(ends->output, 2);
-	enter_folder(fds->folder);
+	enter_folder(s->fds.folder);
+	keep_own(s, ends->begins);
 	if (ops->load)
 		ops->load(ops->self);
-	say_beginning(s, ends->begins, ops->load != NULL);
-	// Everything the child may hold: standard streams and its own socket. The rest would let a
-	// stray library write into the runner's conversation or keep a pipe open.
-	if (fds->child != GT_CHILD_FD)
-		dup3(fds->child, GT_CHILD_FD, O_CLOEXEC);
-	closefrom(GT_CHILD_FD + 1);
-	struct gt_job_fds own = {.child = GT_CHILD_FD};
-	serve(&own, instance, ops);
+	say_beginning(s, ops->load != NULL);
+	// What an engine has opened meanwhile stays its own.
+	close(BEGINS_FD);
+	if (s->memory.procs >= 0)
+		close(s->memory.procs);
+	serve(&s->fds, instance, ops);
 }
 
 // Without a namespace only what is our child by now is reached: orphans come to us, the subreaper,

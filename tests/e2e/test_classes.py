@@ -258,6 +258,16 @@ class Broken(Base):
         with open("/proc/self/mem", "rb") as f:
             f.read(10)
 
+@register("gone")
+class Gone(Base):
+    "It has also left its place, and allows itself no files."
+    def construct_model(self):
+        import resource
+        os.chdir("/proc")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        with open(self.model_path, "wb") as f:
+            f.write(bytes(10000))
+
 @register("innocent")
 class Innocent(Base):
     pass
@@ -271,6 +281,7 @@ class Elsewhere(Case):
         _, run = self.run_tests("run", "--suite", file, "-d", "local-sync", code=1)
         self.ends(run, "full", "setup", "error", "construct_model: OSError: [Errno 28] No space left")
         self.ends(run, "broken", "native_inference", "error", "forward: OSError: [Errno 5] Input/")
+        self.ends(run, "gone", "setup", "error", "construct_model: OSError: [Errno 27] File too large")
         self.ends(run, "innocent", "PASS")
 
 

@@ -335,6 +335,12 @@ class Round:
             time.sleep(0.01)
         time.sleep(0.5)  # for those that have been born since we looked
 
+    def wait_for_stop(self):
+        """A shell does not continue what has not stopped yet: it would stop for ever afterwards."""
+        until = time.monotonic() + PATIENCE
+        while self.runs() and (stat(self.runner) or "T")[0] != "T" and time.monotonic() < until:
+            time.sleep(0.001)
+
     def disturb(self):
         before = None
         for role, at_once, chance in self.wanted:
@@ -347,6 +353,7 @@ class Round:
                 time.sleep(0.05)
             done = self.one_kill(role, at_once, chance)
             if self.suspend and self.runs():
+                self.wait_for_stop()
                 os.kill(self.runner, signal.SIGCONT)
             if not done:
                 return

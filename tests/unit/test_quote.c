@@ -34,6 +34,7 @@ static void test_forms(void **state)
 	check("a\nb", "\"$(printf 'a\\012b')\"");
 	check("\x7f%'\\", "\"$(printf '\\177%%\\047\\134')\"");
 	check("\xff\xc3\xa9", "\"$(printf '\\377\\303\\251')\"");
+	check("-\xff-", "\"$(printf '\\055\\377-')\"");
 	check("\xe2\x80\xae", "\"$(printf '\\342\\200\\256')\""); // changes the order of what follows
 }
 
@@ -66,6 +67,8 @@ static void test_a_shell_reads_it_back(void **state)
 	all[255] = '\0';
 	must_come_back(all);
 	must_come_back("-");
+	must_come_back("-\xff");
+	must_come_back("--suite=\n x");
 	must_come_back("");
 	must_come_back("%s%n\\n\\c'\"'\\'");
 	uint32_t random = 5;
