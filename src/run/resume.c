@@ -127,7 +127,7 @@ static gt_code refuse_files(const struct gt_result *result, const struct gt_case
 		rc = gt_fail(err, GT_BAD_USAGE, "the files of test '%s' are not what they were (%s): begin the "
 		             "run anew", test->id,
 		             test->kind == GT_CASE_PYTHON ? "all Python files beside the class count"
-		                                          : "its model, external data and data sets count");
+		                                          : "its model, data sets and what lies beside it for it count");
 	gt_names_free(&files);
 	return rc;
 }

@@ -40,6 +40,20 @@ static bool has_own_folder(const struct gt_case *test, const char *folder, const
 	return strcmp(file, "model.onnx") == 0 && strcmp(slash ? slash + 1 : folder, test->name) == 0;
 }
 
+// The names that exporters give to the weights of a model without a folder of its own, beside those that
+// begin with its whole name. There or not: one that appears is a change.
+static void add_weights(struct gt_names *out, const char *model)
+{
+	static const char *const endings[] = {".data", "_data", ".bin", ".weights"};
+	const char *dot = strrchr(model, '.');
+	int stem = dot && !strchr(dot, '/') ? (int)(dot - model) : (int)strlen(model);
+	for (size_t i = 0; i < GT_COUNTOF(endings); i++) {
+		char *path = gt_format("%.*s%s", stem, model, endings[i]);
+		gt_names_add(out, path);
+		free(path);
+	}
+}
+
 // The model is not opened for that: only jobs read what is not trusted.
 void gt_suite_files(const struct gt_case *test, struct gt_names *out)
 {
@@ -51,8 +65,10 @@ void gt_suite_files(const struct gt_case *test, struct gt_names *out)
 		add_folder(out, folder, "", ".py");
 	else if (has_own_folder(test, folder, file))
 		add_folders(out, folder);
-	else if (test->kind != GT_CASE_FAKE)
+	else if (test->kind != GT_CASE_FAKE) {
 		add_folder(out, folder, file, "");
+		add_weights(out, test->model);
+	}
 	for (size_t i = 0; i < test->sets.count; i++)
 		add_folder(out, test->sets.items[i], "", "");
 	for (size_t i = 0; i < test->outputs.count; i++)
