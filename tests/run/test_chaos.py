@@ -335,11 +335,15 @@ class Round:
             time.sleep(0.01)
         time.sleep(0.5)  # for those that have been born since we looked
 
-    def wait_for_stop(self):
-        """A shell does not continue what has not stopped yet: it would stop for ever afterwards."""
+    def stops(self):
+        """Wait until the runner stands still; False if it has ended. A shell does not continue what has
+        not stopped yet: it would stop for ever afterwards."""
         until = time.monotonic() + PATIENCE
-        while self.runs() and (stat(self.runner) or "T")[0] != "T" and time.monotonic() < until:
+        while self.runs() and time.monotonic() < until:
+            if stat(self.runner)[0] == "T":
+                return True
             time.sleep(0.001)
+        return self.runs()
 
     def disturb(self):
         before = None
@@ -352,8 +356,7 @@ class Round:
                 os.kill(self.runner, signal.SIGTSTP)
                 time.sleep(0.05)
             done = self.one_kill(role, at_once, chance)
-            if self.suspend and self.runs():
-                self.wait_for_stop()
+            if self.suspend and self.stops():
                 os.kill(self.runner, signal.SIGCONT)
             if not done:
                 return
