@@ -96,6 +96,17 @@ bool gt_kernel_file_read(const char *path, char *text, size_t size)
 	return n >= 0;
 }
 
+bool gt_kernel_file_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t n = (ssize_t)strlen(text);
+	bool good = write(fd, text, (size_t)n) == n;
+	close(fd);
+	return good;
+}
+
 char *gt_temporary_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -40,6 +40,9 @@ char *gt_temporary_name(const char *path);
 // it cannot be read. Allocates nothing.
 bool gt_kernel_file_read(const char *path, char *text, size_t size);
 
+// Write to such a file, at once, which is how the kernel takes an order. False if it was not taken.
+bool gt_kernel_file_write(const char *path, const char *text);
+
 // Write all of `bytes` to a descriptor, through short writes and EINTR. 0, or -1 with errno.
 int gt_write_all(int fd, const void *bytes, size_t length);
 

@@ -1,5 +1,7 @@
 #include "worker/isolation.h"
 
+#include "base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -35,16 +37,6 @@ static pid_t fork_privileged(int home)
 	return pid;
 }
 
-static bool write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = write(fd, text, strlen(text));
-	close(fd);
-	return n == (ssize_t)strlen(text);
-}
-
 // What an error of fork() or unshare() says about them.
 static int judge_error(int error)
 {
@@ -58,8 +50,9 @@ static bool enter_user_namespace(void)
 	snprintf(gid, sizeof gid, "%u %u 1", getegid(), getegid());
 	if (unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0)
 		return false;
-	write_text("/proc/self/setgroups", "deny");
-	return write_text("/proc/self/uid_map", uid) && write_text("/proc/self/gid_map", gid);
+	gt_kernel_file_write("/proc/self/setgroups", "deny");
+	return gt_kernel_file_write("/proc/self/uid_map", uid) &&
+	       gt_kernel_file_write("/proc/self/gid_map", gid);
 }
 
 static int wait_for(pid_t pid)

@@ -29,13 +29,7 @@ static bool write_text(const char *folder, const char *file, const char *text)
 {
 	char path[600];
 	snprintf(path, sizeof path, "%s/%s", folder, file);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = (ssize_t)strlen(text);
-	bool good = write(fd, text, (size_t)n) == n;
-	close(fd);
-	return good;
+	return gt_kernel_file_write(path, text);
 }
 
 static bool write_number(const char *folder, const char *file, uint64_t number)
